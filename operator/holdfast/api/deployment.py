@@ -1,0 +1,255 @@
+"""ModelDeployment: the desired state, written by people and Git. The operator writes its status only."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from holdfast.api.base import ApiModel
+from holdfast.api.model import Model, PinDigest
+from holdfast.api.reasons import ConditionType, Phase, Reason
+
+Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
+ResourceName = Annotated[str, Field(min_length=1, max_length=128)]
+LabelText = Annotated[str, Field(max_length=317)]
+
+
+class Accelerator(ApiModel):
+    """The accelerators of one replica."""
+
+    resource: ResourceName = Field(description="Extended resource, such as nvidia.com/gpu.")
+    count: int = Field(ge=1, le=64)
+    product: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        default=None, description="Value of the node label nvidia.com/gpu.product."
+    )
+
+
+class Resources(ApiModel):
+    """Compute resources of one engine container."""
+
+    requests: dict[ResourceName, Quantity] | None = Field(default=None, max_length=16)
+    limits: dict[ResourceName, Quantity] | None = Field(default=None, max_length=16)
+
+
+class Toleration(ApiModel):
+    """A pod toleration (core/v1)."""
+
+    key: LabelText | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: LabelText | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(default=None, ge=0, le=31_536_000)
+
+
+class Scheduling(ApiModel):
+    """Where pods may run."""
+
+    node_selector: dict[LabelText, LabelText] | None = Field(default=None, max_length=32)
+    tolerations: list[Toleration] | None = Field(default=None, max_length=32)
+    priority_class_name: Annotated[str, Field(max_length=253)] | None = None
+
+
+class CacheType(StrEnum):
+    """Where verified weights are kept."""
+
+    EMPTY_DIR = "EmptyDir"  # with the pod: every new pod fetches
+    PERSISTENT_VOLUME_CLAIM = (
+        "PersistentVolumeClaim"  # shared by the pods; a node-local storage class makes it a node's cache
+    )
+
+
+class Cache(ApiModel):
+    """Where verified weights are kept between pods. Absent means EmptyDir."""
+
+    type: CacheType
+    size: Quantity | None = Field(default=None, description="Required for PersistentVolumeClaim.")
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] | None = Field(
+        default=None, description="Of the claim; absent means ReadWriteOnce."
+    )
+
+
+class SecretKey(ApiModel):
+    """One key of a Secret in the same namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class Serving(ApiModel):
+    """How much of the model, and where. Not identity: it changes without approval."""
+
+    replicas: int | None = Field(
+        default=None, ge=0, le=1000, description="Pods of the stable revision; absent means 1."
+    )
+    accelerator: Accelerator | None = None
+    resources: Resources | None = None
+    scheduling: Scheduling | None = None
+    cache: Cache | None = None
+    hub_token: SecretKey | None = Field(
+        default=None, description="Token with which pods fetch a gated or private repository."
+    )
+    drain_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="How long a revision that lost its traffic may finish its streams; absent means 30.",
+    )
+
+
+class Step(ApiModel):
+    """One step of a canary."""
+
+    weight: int = Field(ge=1, le=99, description="Share of users on the candidate, in percent.")
+    hold_seconds: int = Field(ge=0, le=2_592_000, description="How long the share is held once it was observed.")
+
+
+class Stickiness(ApiModel):
+    """Which request header names the user that stays on one revision during a canary."""
+
+    header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=63)]
+
+
+class Rollout(ApiModel):
+    """How a candidate gets traffic. Snapshotted into the revision when its start is approved."""
+
+    steps: list[Step] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="In order; absent means 5 % for 600 s, 25 % for 1800 s, 50 % for 3600 s.",
+    )
+    stickiness: Stickiness | None = Field(default=None, description="Absent means the header x-user-id.")
+    load_deadline_seconds: int | None = Field(
+        default=None, ge=10, le=86_400, description="How long a candidate may take to become ready; absent means 2700."
+    )
+
+
+class ExternalFallback(ApiModel):
+    """An OpenAI-compatible endpoint outside the cluster."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+    url: str = Field(
+        pattern=r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
+        max_length=512,
+        description="Base URL; /v1 of the request is replaced by its path.",
+    )
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=128)] | None = Field(
+        default=None, description="Model name to send there; absent means the name that the client sent."
+    )
+
+
+class Fallback(ApiModel):
+    """What people may fall back to."""
+
+    external: list[ExternalFallback] | None = Field(default=None, max_length=4)
+    standby_replicas: int | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Pods of the last known good revision kept warm; absent means as many as serving.replicas.",
+    )
+
+
+class ModelDeploymentSpec(ApiModel):
+    """Desired state."""
+
+    model: Model
+    serving: Serving | None = None
+    rollout: Rollout | None = None
+    fallback: Fallback | None = None
+
+
+class Condition(ApiModel):
+    """A condition as in meta/v1, with the closed vocabulary of Holdfast."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    observed_generation: int | None = None
+    last_transition_time: datetime
+    reason: Reason
+    message: Annotated[str, Field(max_length=1024)]
+
+
+class RevisionRole(ApiModel):
+    """A revision in the role that the field's name tells."""
+
+    revision: int
+    digest: PinDigest
+    approved_by: str | None = None
+
+
+class Candidate(ApiModel):
+    """The revision that is being tried."""
+
+    revision: int
+    digest: PinDigest
+    started_at: datetime
+    ready_at: datetime | None = None
+    step: int | None = Field(default=None, description="Index into the steps of the revision's snapshot, from 0.")
+    step_entered_at: datetime | None = Field(
+        default=None, description="When every gateway pod was first seen with the step's weight."
+    )
+    weight_intent: int = Field(default=0, ge=0, le=10000, description="Parts of 10000 that the gateway was told.")
+    weight_observed: int = Field(
+        default=0, ge=0, le=10000, description="Parts of 10000 that every gateway pod reported."
+    )
+    failed: Reason | None = Field(default=None, description="Why it is being aborted.")
+    failed_message: Annotated[str, Field(max_length=1024)] | None = None
+
+
+class Request(ApiModel):
+    """The open question to the owner: may this digest replace that one?"""
+
+    number: int = Field(ge=1)
+    digest: PinDigest
+    revision: int
+    base: PinDigest | None = Field(default=None, description="Digest that serves now; absent when nothing serves yet.")
+    state: Literal["Open", "Approved", "Rejected", "Withdrawn", "Closed"]
+
+
+class FallbackTargetType(StrEnum):
+    """Kinds of fallback."""
+
+    LAST_KNOWN_GOOD = "LastKnownGood"
+    REVISION = "Revision"
+    EXTERNAL = "External"
+
+
+class FallbackStatus(ApiModel):
+    """A fallback in force."""
+
+    type: FallbackTargetType
+    revision: int | None = None
+    external: str | None = None
+    since: datetime
+    by: str
+    reason: str
+    approval: str = Field(description="Name of the ModelApproval.")
+    observed: bool = Field(default=False, description="Whether every gateway pod reported it.")
+
+
+class Desired(ApiModel):
+    """The digest of spec.model, once it is resolved."""
+
+    digest: PinDigest
+    revision: int
+
+
+class ModelDeploymentStatus(ApiModel):
+    """Observed state; written by the operator only."""
+
+    observed_generation: int | None = None
+    phase: Phase | None = None
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    url: str | None = Field(default=None, description="Where clients inside the cluster send requests.")
+    desired: Desired | None = None
+    stable: RevisionRole | None = None
+    last_known_good: RevisionRole | None = None
+    candidate: Candidate | None = None
+    request: Request | None = None
+    fallback: FallbackStatus | None = None
+    draining_since: datetime | None = None
+    ready_replicas: int | None = None
+    conditions: list[Condition] | None = None

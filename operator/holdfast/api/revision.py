@@ -1,0 +1,83 @@
+"""ModelRevision: an immutable, content-addressed snapshot of a resolved model and the decisions taken on it. Operator only."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from holdfast.api.approval import DecisionType, Gate
+from holdfast.api.base import ApiModel
+from holdfast.api.deployment import Rollout
+from holdfast.api.model import Engine, Generation, PinDigest, PinnedImage, RelativePath, Sha256Digest
+
+
+class File(ApiModel):
+    """One file of the model. Files of the repository that are plain git objects carry the git blob hash instead of a sha256."""
+
+    path: RelativePath
+    size: int = Field(ge=0)
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+
+
+class ResolvedSource(ApiModel):
+    """The exact bytes."""
+
+    endpoint: Annotated[str, Field(max_length=512)]
+    repository: Annotated[str, Field(max_length=193)]
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", max_length=40)]
+    manifest_digest: Sha256Digest
+    files: list[File] = Field(min_length=1, max_length=10_000)
+
+
+class ResolvedModel(ApiModel):
+    """Everything that can change an answer, with nothing left to look up. Its digest is the identity."""
+
+    source: ResolvedSource
+    engine: Engine
+    chat_template: Annotated[str, Field(max_length=65_536)] | None = None
+    generation: Generation | None = None
+    served_name: Annotated[str, Field(max_length=128)]
+
+
+class Render(ApiModel):
+    """What pods are rendered with, fixed for the life of the revision so that an upgrade of the operator rolls nothing."""
+
+    version: int = Field(ge=1)
+    weights_image: PinnedImage
+
+
+class ModelRevisionSpec(ApiModel):
+    """The snapshot; immutable."""
+
+    deployment: Annotated[str, Field(max_length=40)]
+    number: int = Field(ge=1)
+    digest: PinDigest
+    declared: Sha256Digest = Field(
+        description="sha256 of the canonical JSON of the spec.model that this was resolved from."
+    )
+    model: ResolvedModel
+    render: Render
+
+
+class Decision(ApiModel):
+    """A consumed ModelApproval, copied so that it survives the object's deletion."""
+
+    approval: str = Field(description="Name of the ModelApproval.")
+    uid: str
+    decision: DecisionType
+    gate: Gate | None = None
+    request: int | None = None
+    base: PinDigest | None = None
+    by: str
+    reason: str | None = None
+    at: datetime
+    rollout: Rollout | None = Field(
+        default=None, description="Snapshot of spec.rollout, taken when the start was approved."
+    )
+
+
+class ModelRevisionStatus(ApiModel):
+    """The decisions, append-only."""
+
+    decisions: list[Decision] | None = Field(default=None, max_length=256)
+    promoted_at: datetime | None = Field(default=None, description="When it first became the stable revision.")

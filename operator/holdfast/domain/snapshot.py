@@ -1,0 +1,165 @@
+"""Everything that a decision about one ModelDeployment may look at, frozen.
+
+The controller fills these views from its mirror; tests build them by hand. Nothing in them is a wire object, so a decision
+cannot depend on a detail that was not observed on purpose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from holdfast.api.approval import ModelApprovalSpec, ModelApprovalStatus
+from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
+from holdfast.api.names import Key
+from holdfast.api.reasons import Reason
+from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus, ResolvedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The parts of metadata that decisions use."""
+
+    key: Key
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentView:
+    """A ModelDeployment. `spec` is None when it could not be read; `invalid` then says what is wrong and where."""
+
+    meta: Meta
+    spec: ModelDeploymentSpec | None
+    status: ModelDeploymentStatus
+    invalid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionView:
+    """A ModelRevision of this deployment."""
+
+    meta: Meta
+    spec: ModelRevisionSpec
+    status: ModelRevisionStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalView:
+    """A ModelApproval that targets this deployment."""
+
+    meta: Meta
+    spec: ModelApprovalSpec
+    status: ModelApprovalStatus
+
+
+class WeightsState(StrEnum):
+    """What a pod's weights container last reported."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    VERIFIED = "Verified"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """A pod of an engine."""
+
+    name: str
+    uid: str
+    revision: int
+    ready: bool
+    deleting: bool = False
+    weights: WeightsState = WeightsState.WAITING
+    weights_reason: Reason | None = None
+    weights_message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineView:
+    """The live engine Deployment of a revision. Counts of an outdated observation are 0, so that they never count as ready."""
+
+    revision: int
+    replicas: int
+    ready_replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayReport:
+    """What one gateway pod said that it has in force."""
+
+    pod: str
+    """The pod's uid."""
+    serial: int
+    """Serial of the routing that the pod answers by."""
+    healthy: Mapping[str, int] = field(default_factory=dict)
+    """Healthy endpoints by arm (see `Published.arms`); an arm that the pod does not know is absent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The route of this deployment as last written to the gateway's configuration.
+
+    `serial` is the serial at which these arms were first published: a pod that reports it or a later one has them.
+    """
+
+    serial: int
+    arms: Mapping[str, int]
+    """Parts of 10000 by arm: a revision's number as text, or ``external/NAME``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayView:
+    """The gateway of the namespace, as far as this deployment is concerned."""
+
+    ready_pods: frozenset[str] = frozenset()
+    """uids of the gateway pods that are ready: these may receive requests."""
+    reports: tuple[GatewayReport, ...] = ()
+    published: Published | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The Hub's answer for one declared model."""
+
+    declared: str
+    model: ResolvedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolutionFailed:
+    """Why the declared model could not be resolved, and when to ask again."""
+
+    declared: str
+    reason: Reason
+    message: str
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator itself brings into a new revision."""
+
+    render_version: int
+    weights_image: str
+    hub_endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One moment of one ModelDeployment and its world."""
+
+    deployment: DeploymentView
+    settings: Settings
+    revisions: tuple[RevisionView, ...] = ()
+    approvals: tuple[ApprovalView, ...] = ()
+    engines: tuple[EngineView, ...] = ()
+    pods: tuple[PodView, ...] = ()
+    gateway: GatewayView = GatewayView()
+    resolution: Resolved | ResolutionFailed | None = None
+    conflicts: tuple[str, ...] = ()
+    """Names of objects that stand where a child belongs and are not ours."""
