@@ -33,9 +33,7 @@ class Target(ApiModel):
 
     name: str = Field(min_length=1, max_length=40, description="Name of the ModelDeployment in the same namespace.")
     digest: PinDigest | None = Field(default=None, description="Digest of the request; required but for Fallback.")
-    base: PinDigest | None = Field(
-        default=None, description="Digest that served when the decision was made; absent if none did."
-    )
+    base: PinDigest | None = Field(default=None, description="Digest that served when the decision was made; absent if none did.")
     request: int | None = Field(default=None, ge=1, description="Number of the request; required but for Fallback.")
 
 
@@ -44,9 +42,7 @@ class FallbackTo(ApiModel):
 
     type: FallbackTargetType
     revision: int | None = Field(default=None, ge=1, description="For Revision: a number that was once promoted.")
-    external: str | None = Field(
-        default=None, max_length=40, description="For External: a name under spec.fallback.external."
-    )
+    external: str | None = Field(default=None, max_length=40, description="For External: a name under spec.fallback.external.")
 
 
 class Approver(ApiModel):
@@ -64,9 +60,7 @@ class ModelApprovalSpec(ApiModel):
     fallback_to: FallbackTo | None = Field(default=None, description="For Fallback only; absent means LastKnownGood.")
     approver: Approver
     reason: Annotated[str, Field(max_length=1024)] | None = None
-    ttl_seconds: int | None = Field(
-        default=None, ge=60, le=2_592_000, description="Unused decisions expire; absent means 86400."
-    )
+    ttl_seconds: int | None = Field(default=None, ge=60, le=2_592_000, description="Unused decisions expire; absent means 86400.")
 
 
 class ApprovalState(StrEnum):

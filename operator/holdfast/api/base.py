@@ -9,9 +9,7 @@ from pydantic.alias_generators import to_camel
 class ApiModel(BaseModel):
     """A piece of the API. `wire` is what the API server stores; absent stays absent, so nothing is written that nobody said."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_enum_values=False
-    )
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_enum_values=False)
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON form: camelCase keys, enum values as text, absent fields left out."""

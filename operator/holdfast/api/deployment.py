@@ -54,9 +54,7 @@ class CacheType(StrEnum):
     """Where verified weights are kept."""
 
     EMPTY_DIR = "EmptyDir"  # with the pod: every new pod fetches
-    PERSISTENT_VOLUME_CLAIM = (
-        "PersistentVolumeClaim"  # shared by the pods; a node-local storage class makes it a node's cache
-    )
+    PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"  # shared by the pods; a node-local storage class makes it a node's cache
 
 
 class Cache(ApiModel):
@@ -80,16 +78,12 @@ class SecretKey(ApiModel):
 class Serving(ApiModel):
     """How much of the model, and where. Not identity: it changes without approval."""
 
-    replicas: int | None = Field(
-        default=None, ge=0, le=1000, description="Pods of the stable revision; absent means 1."
-    )
+    replicas: int | None = Field(default=None, ge=0, le=1000, description="Pods of the stable revision; absent means 1.")
     accelerator: Accelerator | None = None
     resources: Resources | None = None
     scheduling: Scheduling | None = None
     cache: Cache | None = None
-    hub_token: SecretKey | None = Field(
-        default=None, description="Token with which pods fetch a gated or private repository."
-    )
+    hub_token: SecretKey | None = Field(default=None, description="Token with which pods fetch a gated or private repository.")
     drain_seconds: int | None = Field(
         default=None,
         ge=0,
@@ -192,9 +186,7 @@ class Candidate(ApiModel):
         default=None, description="When every gateway pod was first seen with the step's weight."
     )
     weight_intent: int = Field(default=0, ge=0, le=10000, description="Parts of 10000 that the gateway was told.")
-    weight_observed: int = Field(
-        default=0, ge=0, le=10000, description="Parts of 10000 that every gateway pod reported."
-    )
+    weight_observed: int = Field(default=0, ge=0, le=10000, description="Parts of 10000 that every gateway pod reported.")
     failed: Reason | None = Field(default=None, description="Why it is being aborted.")
     failed_message: Annotated[str, Field(max_length=1024)] | None = None
 

@@ -64,9 +64,7 @@ class EngineType(StrEnum):
 class EngineOptions(ApiModel):
     """Typed settings, rendered to each engine's own flags."""
 
-    context_length: int | None = Field(
-        default=None, ge=1, le=16_777_216, description="Longest prompt plus answer, in tokens."
-    )
+    context_length: int | None = Field(default=None, ge=1, le=16_777_216, description="Longest prompt plus answer, in tokens.")
     data_type: Literal["auto", "float32", "float16", "bfloat16"] | None = Field(
         default=None, description="Type of the weights in memory."
     )
@@ -74,9 +72,7 @@ class EngineOptions(ApiModel):
         default=None, description="Quantization method by the engine's own name."
     )
     seed: int | None = Field(default=None, ge=0, le=4_294_967_295, description="Seed of the engine's sampler.")
-    tensor_parallelism: int | None = Field(
-        default=None, ge=1, le=64, description="Accelerators that one replica is spread over."
-    )
+    tensor_parallelism: int | None = Field(default=None, ge=1, le=64, description="Accelerators that one replica is spread over.")
     model_file: RelativePath | None = Field(
         default=None, description="The file to load when the engine loads a single file (LlamaCpp: the .gguf)."
     )

@@ -52,9 +52,7 @@ class ModelRevisionSpec(ApiModel):
     deployment: Annotated[str, Field(max_length=40)]
     number: int = Field(ge=1)
     digest: PinDigest
-    declared: Sha256Digest = Field(
-        description="sha256 of the canonical JSON of the spec.model that this was resolved from."
-    )
+    declared: Sha256Digest = Field(description="sha256 of the canonical JSON of the spec.model that this was resolved from.")
     model: ResolvedModel
     render: Render
 
@@ -71,9 +69,7 @@ class Decision(ApiModel):
     by: str
     reason: str | None = None
     at: datetime
-    rollout: Rollout | None = Field(
-        default=None, description="Snapshot of spec.rollout, taken when the start was approved."
-    )
+    rollout: Rollout | None = Field(default=None, description="Snapshot of spec.rollout, taken when the start was approved.")
 
 
 class ModelRevisionStatus(ApiModel):
