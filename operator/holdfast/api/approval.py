@@ -6,26 +6,9 @@ from typing import Annotated
 from pydantic import Field
 
 from holdfast.api.base import ApiModel
-from holdfast.api.deployment import FallbackTargetType
+from holdfast.api.decision import DecisionType, FallbackTargetType, Gate
 from holdfast.api.model import PinDigest
 from holdfast.api.reasons import RefusalReason
-
-
-class DecisionType(StrEnum):
-    """What a person decides."""
-
-    APPROVE = "Approve"
-    REJECT = "Reject"
-    ABORT = "Abort"
-    FALLBACK = "Fallback"
-    RESUME = "Resume"
-
-
-class Gate(StrEnum):
-    """Which gate an Approve opens."""
-
-    START = "Start"
-    PROMOTE = "Promote"
 
 
 class Target(ApiModel):

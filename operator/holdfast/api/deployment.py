@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from holdfast.api.base import ApiModel
-from holdfast.api.model import Model, PinDigest
+from holdfast.api.decision import Decision, FallbackTargetType
+from holdfast.api.model import Model, PinDigest, Sha256Digest
 from holdfast.api.reasons import ConditionType, Phase, Reason
+from holdfast.api.rollout import Rollout
 
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
 ResourceName = Annotated[str, Field(min_length=1, max_length=128)]
@@ -92,34 +94,6 @@ class Serving(ApiModel):
     )
 
 
-class Step(ApiModel):
-    """One step of a canary."""
-
-    weight: int = Field(ge=1, le=99, description="Share of users on the candidate, in percent.")
-    hold_seconds: int = Field(ge=0, le=2_592_000, description="How long the share is held once it was observed.")
-
-
-class Stickiness(ApiModel):
-    """Which request header names the user that stays on one revision during a canary."""
-
-    header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=63)]
-
-
-class Rollout(ApiModel):
-    """How a candidate gets traffic. Snapshotted into the revision when its start is approved."""
-
-    steps: list[Step] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=20,
-        description="In order; absent means 5 % for 600 s, 25 % for 1800 s, 50 % for 3600 s.",
-    )
-    stickiness: Stickiness | None = Field(default=None, description="Absent means the header x-user-id.")
-    load_deadline_seconds: int | None = Field(
-        default=None, ge=10, le=86_400, description="How long a candidate may take to become ready; absent means 2700."
-    )
-
-
 class ExternalFallback(ApiModel):
     """An OpenAI-compatible endpoint outside the cluster."""
 
@@ -181,6 +155,7 @@ class Candidate(ApiModel):
     digest: PinDigest
     started_at: datetime
     ready_at: datetime | None = None
+    unready_since: datetime | None = Field(default=None, description="Since when it has no ready pod though it takes traffic.")
     step: int | None = Field(default=None, description="Index into the steps of the revision's snapshot, from 0.")
     step_entered_at: datetime | None = Field(
         default=None, description="When every gateway pod was first seen with the step's weight."
@@ -191,6 +166,17 @@ class Candidate(ApiModel):
     failed_message: Annotated[str, Field(max_length=1024)] | None = None
 
 
+class RequestState(StrEnum):
+    """What became of a request."""
+
+    OPEN = "Open"
+    APPROVED = "Approved"
+    REJECTED = "Rejected"
+    WITHDRAWN = "Withdrawn"
+    ABORTED = "Aborted"
+    PROMOTED = "Promoted"
+
+
 class Request(ApiModel):
     """The open question to the owner: may this digest replace that one?"""
 
@@ -198,15 +184,9 @@ class Request(ApiModel):
     digest: PinDigest
     revision: int
     base: PinDigest | None = Field(default=None, description="Digest that serves now; absent when nothing serves yet.")
-    state: Literal["Open", "Approved", "Rejected", "Withdrawn", "Closed"]
-
-
-class FallbackTargetType(StrEnum):
-    """Kinds of fallback."""
-
-    LAST_KNOWN_GOOD = "LastKnownGood"
-    REVISION = "Revision"
-    EXTERNAL = "External"
+    state: RequestState
+    reason: Reason | None = Field(default=None, description="Why it ended, once it did.")
+    message: Annotated[str, Field(max_length=1024)] | None = None
 
 
 class FallbackStatus(ApiModel):
@@ -225,6 +205,7 @@ class FallbackStatus(ApiModel):
 class Desired(ApiModel):
     """The digest of spec.model, once it is resolved."""
 
+    declared: Sha256Digest = Field(description="sha256 of the canonical JSON of the spec.model that was resolved.")
     digest: PinDigest
     revision: int
 
@@ -242,6 +223,9 @@ class ModelDeploymentStatus(ApiModel):
     candidate: Candidate | None = None
     request: Request | None = None
     fallback: FallbackStatus | None = None
+    last_decision: Decision | None = Field(
+        default=None, description="The decision taken last; copied into its revision, then the ModelApproval is settled."
+    )
     draining_since: datetime | None = None
     ready_replicas: int | None = None
     conditions: list[Condition] | None = None

@@ -5,14 +5,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from holdfast.api.approval import DecisionType, Gate
 from holdfast.api.base import ApiModel
-from holdfast.api.deployment import Rollout
+from holdfast.api.decision import Decision
 from holdfast.api.model import Engine, Generation, PinDigest, PinnedImage, RelativePath, Sha256Digest
 
 
 class File(ApiModel):
-    """One file of the model. Files of the repository that are plain git objects carry the git blob hash instead of a sha256."""
+    """One file of the model. Its sha256 is of the bytes themselves, for plain git files too."""
 
     path: RelativePath
     size: int = Field(ge=0)
@@ -55,21 +54,6 @@ class ModelRevisionSpec(ApiModel):
     declared: Sha256Digest = Field(description="sha256 of the canonical JSON of the spec.model that this was resolved from.")
     model: ResolvedModel
     render: Render
-
-
-class Decision(ApiModel):
-    """A consumed ModelApproval, copied so that it survives the object's deletion."""
-
-    approval: str = Field(description="Name of the ModelApproval.")
-    uid: str
-    decision: DecisionType
-    gate: Gate | None = None
-    request: int | None = None
-    base: PinDigest | None = None
-    by: str
-    reason: str | None = None
-    at: datetime
-    rollout: Rollout | None = Field(default=None, description="Snapshot of spec.rollout, taken when the start was approved.")
 
 
 class ModelRevisionStatus(ApiModel):
