@@ -98,6 +98,8 @@ class GatewayReport:
     """Serial of the routing that the pod answers by."""
     healthy: Mapping[str, int] = field(default_factory=dict)
     """Healthy endpoints by arm (see `Published.arms`); an arm that the pod does not know is absent."""
+    arms: Mapping[str, int] = field(default_factory=dict)
+    """The route of this deployment that the pod answers by, as `Published.arms`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,8 @@ class GatewayView:
 
     ready_pods: frozenset[str] = frozenset()
     """uids of the gateway pods that are ready: these may receive requests."""
+    other_pods: frozenset[str] = frozenset()
+    """uids of the gateway pods that run but are unready or leaving: no new connections, but requests on those that they hold."""
     reports: tuple[GatewayReport, ...] = ()
     published: Published | None = None
 
