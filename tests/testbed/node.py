@@ -249,16 +249,19 @@ conf_dir = '{self.directory}/cni/net.d'
     def _corefile(self) -> str:
         kubeconfig = self.control_plane.component("coredns")
         return f"""\
-.:53 {{
+cluster.local in-addr.arpa {{
     bind {self.network.node}
     errors
-    kubernetes cluster.local in-addr.arpa {{
+    kubernetes {{
         kubeconfig {kubeconfig} testbed
         pods insecure
-        fallthrough in-addr.arpa
     }}
-    # Nothing leaves the machine, so no other name exists.
-    template ANY ANY . {{
+}}
+# Nothing leaves the machine, so no other name exists.
+. {{
+    bind {self.network.node}
+    errors
+    template ANY ANY {{
         rcode NXDOMAIN
     }}
 }}

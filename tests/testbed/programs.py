@@ -91,6 +91,8 @@ FAMILIES = {
             },
         ),
         Family("coredns", {"coredns": "."}),
+        # For pods that tests ask what they can reach.
+        Family("probe", {"probe": "."}),
         Family("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}),
         Family("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
         # Of the ways to discover targets only that by Kubernetes; the web pages' assets are not in the Go module.

@@ -1,0 +1,3 @@
+module testbed/probe
+
+go 1.24
