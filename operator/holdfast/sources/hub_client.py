@@ -1,0 +1,163 @@
+"""Synchronous access to one Hub through huggingface_hub: what Holdfast asks for, and what it makes of the answers."""
+
+import re
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import (
+    DisabledRepoError,
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils._paths import filter_repo_objects
+
+from holdfast import __version__
+from holdfast.sources.hub_errors import (
+    HubError,
+    SourceForbiddenError,
+    SourceMismatchError,
+    SourceNotFoundError,
+    SourceUnavailableError,
+    SourceUnusableError,
+)
+from holdfast.sources.hub_transport import Limits, within
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryFile:
+    """A file as the Hub lists it. Large files carry their sha256; plain git files only git's hash of the blob (sha1)."""
+
+    path: str
+    size: int
+    blob: str
+    sha256: str | None
+
+
+def matching(files: Iterable[RepositoryFile], patterns: list[str] | None) -> list[RepositoryFile]:
+    """Return the files whose whole path matches one of the glob patterns; all files when there are no patterns.
+
+    The meaning is huggingface_hub's ``allow_patterns``: ``*`` crosses slashes, case counts, a pattern that ends with a slash
+    takes everything below that directory.
+    """
+    return list(filter_repo_objects(files, allow_patterns=patterns, key=lambda file: file.path))
+
+
+class HubClient:
+    """Synchronous access to one Hub. Every use happens inside `within`."""
+
+    def __init__(self, endpoint: str, token: str | None = None) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        self._token = token or False
+        self._api = HfApi(endpoint=self.endpoint, token=self._token, library_name="holdfast", library_version=__version__)
+
+    @contextmanager
+    def within(self, limits: Limits) -> Generator[None]:
+        """Bound everything that this thread asks the Hub for, and turn every failure into a `HubError`."""
+        with within(self.endpoint, limits), self._hub_errors():
+            yield
+
+    def commit(self, repository: str, revision: str) -> str:
+        """Return the commit that a branch, a tag or a hash means now.
+
+        Raises:
+            SourceMismatchError: the repository was renamed; the Hub redirects to whoever has the new name.
+        """
+        info = self._api.model_info(repository, revision=revision)
+        if info.id != repository:
+            raise SourceMismatchError(f"{repository} is now {info.id}: check who owns it, then pin it under that name")
+        if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
+            raise SourceUnavailableError(f"{self.endpoint} named no commit for {repository} at {revision}")
+        return info.sha
+
+    def files(self, repository: str, commit: str) -> Iterator[RepositoryFile]:
+        """List all files of a commit, in the Hub's order."""
+        for entry in self._api.list_repo_tree(repository, recursive=True, revision=commit):
+            if not isinstance(entry, RepoFile):
+                continue
+            if entry.lfs is None:
+                yield RepositoryFile(path=entry.path, size=entry.size, blob=entry.blob_id, sha256=None)
+            elif _SHA256.fullmatch(entry.lfs.sha256):
+                yield RepositoryFile(path=entry.path, size=entry.lfs.size, blob=entry.blob_id, sha256=entry.lfs.sha256)
+            else:
+                raise SourceUnavailableError(f"{self.endpoint} names no sha256 for {entry.path!a}")
+
+    @contextmanager
+    def open(self, repository: str, commit: str, path: str, *, start: int = 0) -> Generator[httpx2.Response]:
+        """Open a file of a commit for streaming, from byte `start`.
+
+        The token goes to the Hub only: a redirect to another origin is followed without it.
+
+        Raises:
+            SourceMismatchError: the Hub says that the bytes are of another commit.
+        """
+        url = hf_hub_url(repository, path, revision=commit, endpoint=self.endpoint)
+        headers = build_hf_headers(
+            token=self._token,
+            library_name="holdfast",
+            library_version=__version__,
+            headers={"Accept-Encoding": "identity"},
+        )
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        with get_session().stream("GET", url, headers=headers) as response:
+            hf_raise_for_status(response)
+            for answer in (*response.history, response):
+                answered = answer.headers.get("x-repo-commit", commit)
+                if answered != commit:
+                    raise SourceMismatchError(f"{path}: {self.endpoint} answered with commit {answered} instead of {commit}")
+            yield response
+
+    @contextmanager
+    def _hub_errors(self) -> Generator[None]:
+        try:
+            yield
+        except HubError:
+            raise
+        except GatedRepoError as error:  # a subclass of RepositoryNotFoundError
+            raise SourceForbiddenError(
+                f"{_repository(error)} is gated: accept its conditions at {self.endpoint} and give a token of that account"
+            ) from error
+        except DisabledRepoError as error:
+            raise SourceForbiddenError(f"the repository is disabled by {self.endpoint}") from error
+        except RevisionNotFoundError as error:
+            raise SourceNotFoundError(
+                f"{_repository(error)} has no such commit, branch or tag; upstream may have squashed or force-pushed it away"
+            ) from error
+        except EntryNotFoundError as error:
+            raise SourceNotFoundError(f"{_repository(error)} has no such file at the pinned commit") from error
+        except RepositoryNotFoundError as error:
+            hidden = "or the token may not see it" if self._token else "or is private and no token was given"
+            raise SourceNotFoundError(f"{_repository(error)} does not exist at {self.endpoint}, {hidden}") from error
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status in {401, 403}:
+                raise SourceForbiddenError(
+                    f"{self.endpoint} refused the request ({status}): the token is not valid for it"
+                ) from error
+            raise SourceUnavailableError(f"{self.endpoint} answered {status}, which is not understood") from error
+        except HFValidationError as error:
+            raise SourceUnusableError(f"not a name of a repository: {error}") from error
+        except OfflineModeIsEnabled as error:
+            raise SourceUnavailableError(
+                "the environment asks to stay offline (HF_HUB_OFFLINE): unset it to reach the Hub"
+            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SourceUnavailableError(f"{self.endpoint} sent an answer that is not understood; is it a Hub?") from error
+
+
+def _repository(error: HfHubHTTPError) -> str:
+    return getattr(error, "repo_id", None) or "the repository"
