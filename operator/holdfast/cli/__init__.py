@@ -1,0 +1,1 @@
+"""The command line: ``holdfast``, also installed as ``kubectl-holdfast``. It creates ModelApprovals and reads; nothing else."""

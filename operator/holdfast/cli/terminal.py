@@ -1,0 +1,127 @@
+"""What a person or a script sees: text with colours only on a terminal, JSON, YAML, progress on stderr, questions."""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from holdfast.cli.exits import CommandError, ExitCode
+
+_PIPE_WIDTH: Final = 10_000
+"""Columns when nobody looks: a pipe must never get wrapped lines."""
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that move the cursor, reorder or hide text."""
+
+
+class Output(StrEnum):
+    """Forms of printed data."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with every character that could act on a terminal shown as an escape; line ends and tabs stay.
+
+    What is printed comes from objects that others write. An escape sequence or a right-to-left override in a chat template must
+    not change what the person reads before they decide.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in _INVISIBLE else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+class Terminal:
+    """The three streams of the process."""
+
+    def __init__(self) -> None:
+        self._out = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=self._width(sys.stdout.isatty()))
+        self._err = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, width=self._width(sys.stderr.isatty()))
+
+    @staticmethod
+    def _width(on_terminal: bool) -> int | None:
+        return None if on_terminal else _PIPE_WIDTH
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print one or more lines of text on stdout."""
+        self._out.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def note(self, text: str, style: str = "") -> None:
+        """Print a remark on stderr, where it does not mix with data."""
+        self._err.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Print why the command ends."""
+        shown = Text("error: ", style="bold red")
+        shown.append(printable(text), style="default not bold")
+        self._err.print(shown, soft_wrap=True)
+
+    def pairs(self, rows: Sequence[tuple[str, str]], indent: int = 0) -> None:
+        """Print labels and values in two columns."""
+        width = max((len(label) for label, _ in rows), default=0)
+        for label, value in rows:
+            first, *rest = printable(value).split("\n")
+            text = Text(" " * indent)
+            text.append(label.ljust(width + 2), style="bold")
+            text.append(first)
+            for more in rest:
+                text.append("\n" + " " * (indent + width + 2) + more)
+            self._out.print(text, soft_wrap=True)
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print aligned columns, as kubectl does."""
+        cells = [list(header), *([printable(cell).replace("\n", " ") for cell in row] for row in rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+        for number, row in enumerate(cells):
+            text = "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            self._out.print(Text(text, style="bold" if number == 0 else ""), soft_wrap=True)
+
+    def data(self, value: Any, output: Output) -> None:
+        """Print data for another program."""
+        if output is Output.JSON:
+            sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+            return
+        import yaml
+
+        yaml.safe_dump(
+            value, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=output is Output.YAML, width=_PIPE_WIDTH
+        )
+
+    def document(self, value: Any) -> None:
+        """Print one line of JSON, for streams of changes, and hand it on at once."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Show on stderr that something is awaited: a spinner on a terminal, one line elsewhere."""
+        if not self._err.is_terminal:
+            self.note(text)
+            yield
+            return
+        with self._err.status(Text(printable(text))):
+            yield
+
+    def ask(self, question: str, without: str) -> str:
+        """Return what the person typed, without the spaces around it.
+
+        Raises:
+            CommandError: there is no terminal to ask on; `without` says what to give instead.
+        """
+        if not sys.stdin.isatty():
+            raise CommandError(f"there is no terminal to ask on: {without}", ExitCode.USAGE)
+        self._err.print(Text(printable(question)), soft_wrap=True, end="")
+        line = sys.stdin.readline()
+        if not line:
+            raise CommandError("no answer was given; nothing was done")
+        return line.strip()
