@@ -31,7 +31,7 @@ class FallbackTo(ApiModel):
 class Approver(ApiModel):
     """Who decides: must be the user who creates the object."""
 
-    username: str = Field(min_length=1, max_length=512)
+    username: str = Field(min_length=1, max_length=512, description="As the cluster knows them: kubectl auth whoami prints it.")
 
 
 class ModelApprovalSpec(ApiModel):
@@ -42,7 +42,7 @@ class ModelApprovalSpec(ApiModel):
     target: Target
     fallback_to: FallbackTo | None = Field(default=None, description="For Fallback only; absent means LastKnownGood.")
     approver: Approver
-    reason: Annotated[str, Field(max_length=1024)] | None = None
+    reason: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why, for those who ask later.")
     ttl_seconds: int | None = Field(default=None, ge=60, le=2_592_000, description="Unused decisions expire; absent means 86400.")
 
 
@@ -59,4 +59,4 @@ class ModelApprovalStatus(ApiModel):
 
     state: ApprovalState | None = None
     reason: RefusalReason | None = None
-    message: Annotated[str, Field(max_length=1024)] | None = None
+    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="The same for people.")

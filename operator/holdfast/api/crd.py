@@ -150,30 +150,27 @@ def object_schema(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object"},
+            "metadata": {
+                "type": "object",
+                "properties": {"name": {"type": "string", "maxLength": 253}},
+            },  # so that rules can point at it
             "spec": structural_schema(kind.spec),
             "status": structural_schema(kind.status),
         },
     }
     for path, keys in kind.map_keys.items():
         at(schema, path).update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)})
-    for path, complaint in kind.formats.items():
-        _state_format(at(schema, path), complaint)
+    for path, message in kind.formats.items():
+        _state_format(at(schema, path), message)
     for rule in kind.rules():
         _add(at(schema, rule.path), rule)
     return schema
 
 
-def _state_format(node: Schema, complaint: str) -> None:
+def _state_format(node: Schema, message: str) -> None:
     """Turn a pattern, of which the API server would only repeat the regular expression, into a rule that says what to write."""
     pattern = node.pop("pattern")
-    node.setdefault("x-kubernetes-validations", []).append(
-        {
-            "rule": f"self.matches({regex(pattern)})",
-            "message": f"the value {complaint}",
-            "messageExpression": f"'\"' + self + '\" {complaint}'",
-        }
-    )
+    node.setdefault("x-kubernetes-validations", []).append({"rule": f"self.matches({regex(pattern)})", "message": message})
 
 
 def _add(node: Schema, rule: Rule) -> None:

@@ -4,7 +4,7 @@ The API server evaluates them (``x-kubernetes-validations``), so they hold with 
 are bounded: a rule touches only lists and strings with a maximum length.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -95,19 +95,28 @@ def _image(pattern: str) -> Rule:
 
 def _refused_arguments(engine: EngineType) -> Rule:
     """Say in CEL what `holdfast.api.engine_arguments.refusal` says, for one engine."""
-    flags = "[" + ", ".join(text(flag.removesuffix("*")) for flag in REFUSED[engine]) + "]"
-    families = "[" + ", ".join(text(flag.removesuffix("*")) for flag in REFUSED[engine] if flag.endswith("*")) + "]"
-    name = "a.split('=')[0].split('.')[0].replace('--no-', '--', 1)"
-    refused = f"({flags}.exists(f, f.startsWith({name})) || {families}.exists(f, {name}.startsWith(f)))"
-    message = "would choose or loosen the pinned model, or is set by Holdfast; use the fields of spec.model"
+    refused = REFUSED[engine]
+    reasons = " : ".join(
+        f"{_one_of([flag for flag in refused if refused[flag] == instead])} ? {text(instead)}"
+        for instead in dict.fromkeys(refused.values())
+    )
+    names = "self.args.map(a, a.split('=')[0].split('.')[0].replace('--no-', '--', 1))"
     return Rule(
         path="spec.model.engine",
-        expression=f"self.type != '{engine.value}' || !has(self.args) || !self.args.exists(a, {refused})",
-        message=f"an argument of {engine.value} {message}",
-        message_expression=f"self.args.filter(a, {refused})[0].split('=')[0] + {text(f' of {engine.value} {message}')}",
+        expression=f"self.type != '{engine.value}' || !has(self.args) || !{names}.exists(name, {_one_of(refused)})",
+        message=f"an argument of {engine.value} would choose or loosen the pinned model, or is Holdfast's to set",
+        message_expression=f"{names}.filter(name, {_one_of(refused)}).map(name, name + ': ' + ({reasons} : ''))[0]",
         field=".args",
         reason="FieldValueForbidden",
     )
+
+
+def _one_of(flags: Collection[str]) -> str:
+    """Return CEL for: `name` is one of the flags, or the beginning of one, or of one of the families that end in ``*``."""
+    plain = ", ".join(text(flag.removesuffix("*")) for flag in flags)
+    families = ", ".join(text(flag.removesuffix("*")) for flag in flags if flag.endswith("*"))
+    condition = f"[{plain}].exists(flag, flag.startsWith(name))"
+    return f"({condition} || [{families}].exists(flag, name.startsWith(flag)))" if families else condition
 
 
 def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
@@ -152,8 +161,7 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
         Rule(
             path="spec.model.engine.args[]",
             expression=f"self.matches({regex(ARGUMENT_PATTERN)})",
-            message="write each argument as --name or --name=value, with dashes and on one line",
-            message_expression="'\"' + self + '\" is not an argument; write --name or --name=value, with dashes and on one line'",
+            message="not an argument; write --name or --name=value, with dashes and on one line",
         ),
         *(_refused_arguments(engine) for engine in EngineType),
         Rule(
@@ -257,7 +265,11 @@ APPROVAL_RULES: Final = (
 REVISION_RULES: Final = (
     Rule(
         path="",
-        expression="self.metadata.name == self.spec.deployment + '-' + string(self.spec.number)",
+        expression=(
+            "self.metadata.name.startsWith(self.spec.deployment + '-') && "
+            f"self.metadata.name.matches({regex('-[1-9][0-9]{0,8}$')}) && "
+            "int(self.metadata.name.substring(self.spec.deployment.size() + 1)) == self.spec.number"
+        ),
         message="a ModelRevision is named after its deployment and its number",
         field=".metadata.name",
     ),
@@ -291,22 +303,22 @@ REVISION_RULES: Final = (
 )
 
 DEPLOYMENT_FORMATS: Final = {
-    "spec.model.source.huggingFace.repository": "is not a repository; write OWNER/NAME, such as Qwen/Qwen2.5-7B-Instruct",
-    "spec.model.source.huggingFace.manifestDigest": "is not a digest; write what holdfast pin prints, or leave it out",
-    "spec.model.engine.options.quantization": "is not a method; write the engine's own name in lower case, such as awq",
-    "spec.model.servedName": "is not a model name; write letters, digits and . _ / -, such as support-chat",
-    "spec.serving.resources.requests{}": "is not a quantity; write such as 4, 500m or 32Gi",
-    "spec.serving.resources.limits{}": "is not a quantity; write such as 4, 500m or 32Gi",
-    "spec.serving.cache.size": "is not a size; write such as 60Gi",
-    "spec.rollout.stickiness.header": "is not a header; write it in lower case, such as x-user-id",
-    "spec.fallback.external[].name": "is not a name; write lower-case letters, digits and dashes, such as general-api",
-    "spec.fallback.external[].url": "is not a base URL; write such as https://api.example.com/v1, with no user or query",
-    "spec.fallback.external[].model": "is not a model name; write the name that the endpoint expects",
+    "spec.model.source.huggingFace.repository": "not a repository; write OWNER/NAME, such as Qwen/Qwen2.5-7B-Instruct",
+    "spec.model.source.huggingFace.manifestDigest": "not a digest; write what holdfast pin prints, or leave it out",
+    "spec.model.engine.options.quantization": "not a method; write the engine's own name in lower case, such as awq",
+    "spec.model.servedName": "not a model name; write letters, digits and . _ / -, such as support-chat",
+    "spec.serving.resources.requests{}": "not a quantity; write such as 4, 500m or 32Gi",
+    "spec.serving.resources.limits{}": "not a quantity; write such as 4, 500m or 32Gi",
+    "spec.serving.cache.size": "not a size; write such as 60Gi",
+    "spec.rollout.stickiness.header": "not a header; write it in lower case, such as x-user-id",
+    "spec.fallback.external[].name": "not a name; write lower-case letters, digits and dashes, such as general-api",
+    "spec.fallback.external[].url": "not a base URL; write such as https://api.example.com/v1, with no user or query",
+    "spec.fallback.external[].model": "not a model name; write the name that the endpoint expects",
 }
-"""For fields of a ModelDeployment with a pattern: what to say when it does not match, behind the value."""
+"""For fields of a ModelDeployment with a pattern: what to say when it does not match."""
 
 APPROVAL_FORMATS: Final = {
-    "spec.target.digest": "is not the digest of a request; write v1: and 64 hex digits: holdfast status prints it",
-    "spec.target.base": "is not the digest of a revision; write v1: and 64 hex digits: holdfast status prints it",
+    "spec.target.digest": "not the digest of a request; write v1: and 64 hex digits: holdfast status prints it",
+    "spec.target.base": "not the digest of a revision; write v1: and 64 hex digits: holdfast status prints it",
 }
 """The same for a ModelApproval."""

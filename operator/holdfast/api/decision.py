@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -38,13 +39,14 @@ class FallbackTargetType(StrEnum):
 class Decision(ApiModel):
     """A consumed ModelApproval, copied so that it survives the object's deletion."""
 
-    approval: str = Field(description="Name of the ModelApproval.")
-    uid: str
+    approval: Annotated[str, Field(max_length=253)] = Field(description="Name of the ModelApproval.")
+    uid: Annotated[str, Field(max_length=64)] = Field(description="uid of the ModelApproval; a decision is used once.")
+    revision: int = Field(description="Number of the revision that it is recorded on.")
     decision: DecisionType
     gate: Gate | None = None
-    request: int | None = None
-    base: PinDigest | None = None
-    by: str
-    reason: str | None = None
-    at: datetime
+    request: int | None = Field(default=None, description="Number of the request that it answers.")
+    base: PinDigest | None = Field(default=None, description="Digest that served when it was taken.")
+    by: Annotated[str, Field(max_length=512)] = Field(description="Who took it.")
+    reason: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why, in the person's words.")
+    at: datetime = Field(description="When it was accepted.")
     rollout: Rollout | None = Field(default=None, description="Snapshot of spec.rollout, taken when the start was approved.")

@@ -21,7 +21,7 @@ class Accelerator(ApiModel):
     """The accelerators of one replica."""
 
     resource: ResourceName = Field(description="Extended resource, such as nvidia.com/gpu.")
-    count: int = Field(ge=1, le=64)
+    count: int = Field(ge=1, le=64, description="How many, for each replica.")
     product: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         default=None, description="Value of the node label nvidia.com/gpu.product."
     )
@@ -30,26 +30,36 @@ class Accelerator(ApiModel):
 class Resources(ApiModel):
     """Compute resources of one engine container."""
 
-    requests: dict[ResourceName, Quantity] | None = Field(default=None, max_length=16)
-    limits: dict[ResourceName, Quantity] | None = Field(default=None, max_length=16)
+    requests: dict[ResourceName, Quantity] | None = Field(
+        default=None, max_length=16, description="What is set aside, by resource: cpu, memory, ephemeral-storage."
+    )
+    limits: dict[ResourceName, Quantity] | None = Field(default=None, max_length=16, description="What is never exceeded.")
 
 
 class Toleration(ApiModel):
     """A pod toleration (core/v1)."""
 
-    key: LabelText | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: LabelText | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, ge=0, le=31_536_000)
+    key: LabelText | None = Field(default=None, description="Key of the taint; absent, with operator Exists, means every taint.")
+    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Absent means Equal.")
+    value: LabelText | None = Field(default=None, description="Value of the taint, for operator Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect of the taint; absent means every effect."
+    )
+    toleration_seconds: int | None = Field(
+        default=None, ge=0, le=31_536_000, description="With NoExecute: how long the taint is tolerated; absent means for ever."
+    )
 
 
 class Scheduling(ApiModel):
     """Where pods may run."""
 
-    node_selector: dict[LabelText, LabelText] | None = Field(default=None, max_length=32)
-    tolerations: list[Toleration] | None = Field(default=None, max_length=32)
-    priority_class_name: Annotated[str, Field(max_length=253)] | None = None
+    node_selector: dict[LabelText, LabelText] | None = Field(
+        default=None, max_length=32, description="Labels that a node must have."
+    )
+    tolerations: list[Toleration] | None = Field(default=None, max_length=32, description="Taints that pods may stand.")
+    priority_class_name: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="Name of the PriorityClass of the pods."
+    )
 
 
 class CacheType(StrEnum):
@@ -64,7 +74,9 @@ class Cache(ApiModel):
 
     type: CacheType
     size: Quantity | None = Field(default=None, description="Required for PersistentVolumeClaim.")
-    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="Of the claim; absent means the cluster's default class."
+    )
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] | None = Field(
         default=None, description="Of the claim; absent means ReadWriteOnce."
     )
@@ -73,8 +85,8 @@ class Cache(ApiModel):
 class SecretKey(ApiModel):
     """One key of a Secret in the same namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    key: Annotated[str, Field(min_length=1, max_length=253)]
+    name: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Name of the Secret.")
+    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in its data.")
 
 
 class Serving(ApiModel):
@@ -97,7 +109,9 @@ class Serving(ApiModel):
 class ExternalFallback(ApiModel):
     """An OpenAI-compatible endpoint outside the cluster."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
+    name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)] = Field(
+        description="What people call it in a Fallback decision."
+    )
     url: str = Field(
         pattern=r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
         max_length=512,
@@ -111,7 +125,9 @@ class ExternalFallback(ApiModel):
 class Fallback(ApiModel):
     """What people may fall back to."""
 
-    external: list[ExternalFallback] | None = Field(default=None, max_length=4)
+    external: list[ExternalFallback] | None = Field(
+        default=None, max_length=4, description="Endpoints that a Fallback decision may name."
+    )
     standby_replicas: int | None = Field(
         default=None,
         ge=0,
@@ -133,28 +149,28 @@ class Condition(ApiModel):
     """A condition as in meta/v1, with the closed vocabulary of Holdfast."""
 
     type: ConditionType
-    status: Literal["True", "False", "Unknown"]
-    observed_generation: int | None = None
-    last_transition_time: datetime
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: int | None = Field(default=None, description="metadata.generation that this was said about.")
+    last_transition_time: datetime = Field(description="When status last changed.")
     reason: Reason
-    message: Annotated[str, Field(max_length=1024)]
+    message: Annotated[str, Field(max_length=1024)] = Field(description="The same for people.")
 
 
 class RevisionRole(ApiModel):
     """A revision in the role that the field's name tells."""
 
-    revision: int
-    digest: PinDigest
-    approved_by: str | None = None
+    revision: int = Field(description="Its number.")
+    digest: PinDigest = Field(description="Its digest.")
+    approved_by: Annotated[str, Field(max_length=512)] | None = Field(default=None, description="Who approved it.")
 
 
 class Candidate(ApiModel):
     """The revision that is being tried."""
 
-    revision: int
-    digest: PinDigest
-    started_at: datetime
-    ready_at: datetime | None = None
+    revision: int = Field(description="Its number.")
+    digest: PinDigest = Field(description="Its digest.")
+    started_at: datetime = Field(description="When its start was approved.")
+    ready_at: datetime | None = Field(default=None, description="When its pods were first ready.")
     unready_since: datetime | None = Field(default=None, description="Since when it has no ready pod though it takes traffic.")
     step: int | None = Field(default=None, description="Index into the steps of the revision's snapshot, from 0.")
     step_entered_at: datetime | None = Field(
@@ -163,7 +179,7 @@ class Candidate(ApiModel):
     weight_intent: int = Field(default=0, ge=0, le=10000, description="Parts of 10000 that the gateway was told.")
     weight_observed: int = Field(default=0, ge=0, le=10000, description="Parts of 10000 that every gateway pod reported.")
     failed: Reason | None = Field(default=None, description="Why it is being aborted.")
-    failed_message: Annotated[str, Field(max_length=1024)] | None = None
+    failed_message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="The same for people.")
 
 
 class RequestState(StrEnum):
@@ -180,25 +196,25 @@ class RequestState(StrEnum):
 class Request(ApiModel):
     """The open question to the owner: may this digest replace that one?"""
 
-    number: int = Field(ge=1)
-    digest: PinDigest
-    revision: int
+    number: int = Field(ge=1, description="Counts the requests of this ModelDeployment; a decision names it.")
+    digest: PinDigest = Field(description="Digest that is asked for; a decision names it.")
+    revision: int = Field(description="Number of the revision that is asked for.")
     base: PinDigest | None = Field(default=None, description="Digest that serves now; absent when nothing serves yet.")
     state: RequestState
     reason: Reason | None = Field(default=None, description="Why it ended, once it did.")
-    message: Annotated[str, Field(max_length=1024)] | None = None
+    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="The same for people.")
 
 
 class FallbackStatus(ApiModel):
     """A fallback in force."""
 
     type: FallbackTargetType
-    revision: int | None = None
-    external: str | None = None
-    since: datetime
-    by: str
-    reason: str
-    approval: str = Field(description="Name of the ModelApproval.")
+    revision: int | None = Field(default=None, description="Number of the revision that answers.")
+    external: Annotated[str, Field(max_length=40)] | None = Field(default=None, description="Name of the endpoint that answers.")
+    since: datetime = Field(description="When it was decided.")
+    by: Annotated[str, Field(max_length=512)] = Field(description="Who decided it.")
+    reason: Annotated[str, Field(max_length=1024)] = Field(description="Why, in the person's words.")
+    approval: Annotated[str, Field(max_length=253)] = Field(description="Name of the ModelApproval.")
     observed: bool = Field(default=False, description="Whether every gateway pod reported it.")
 
 
@@ -206,17 +222,19 @@ class Desired(ApiModel):
     """The digest of spec.model, once it is resolved."""
 
     declared: Sha256Digest = Field(description="sha256 of the canonical JSON of the spec.model that was resolved.")
-    digest: PinDigest
-    revision: int
+    digest: PinDigest = Field(description="Its digest.")
+    revision: int = Field(description="Number of its revision.")
 
 
 class ModelDeploymentStatus(ApiModel):
     """Observed state; written by the operator only."""
 
-    observed_generation: int | None = None
+    observed_generation: int | None = Field(default=None, description="metadata.generation that this was said about.")
     phase: Phase | None = None
-    message: Annotated[str, Field(max_length=1024)] | None = None
-    url: str | None = Field(default=None, description="Where clients inside the cluster send requests.")
+    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="What is going on, for people.")
+    url: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Where clients inside the cluster send requests."
+    )
     desired: Desired | None = None
     stable: RevisionRole | None = None
     last_known_good: RevisionRole | None = None
@@ -226,6 +244,8 @@ class ModelDeploymentStatus(ApiModel):
     last_decision: Decision | None = Field(
         default=None, description="The decision taken last; copied into its revision, then the ModelApproval is settled."
     )
-    draining_since: datetime | None = None
-    ready_replicas: int | None = None
-    conditions: list[Condition] | None = None
+    draining_since: datetime | None = Field(default=None, description="Since when the old revision finishes its streams.")
+    ready_replicas: int | None = Field(default=None, description="Ready pods of the stable revision.")
+    conditions: list[Condition] | None = Field(
+        default=None, max_length=16, description="Ready, Approved, Pinned, Fallback, Reconciling, Stalled."
+    )

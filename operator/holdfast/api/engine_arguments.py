@@ -188,9 +188,7 @@ def refusal(engine: EngineType, argument: str) -> str | None:
     """
     if not re.fullmatch(ARGUMENT_PATTERN, argument):
         return "write it as --name or --name=value, with dashes and on one line"
-    name = argument.split("=", 1)[0].split(".", 1)[0]
-    if name.startswith("--no-"):
-        name = "--" + name.removeprefix("--no-")
+    name = argument.split("=", 1)[0].split(".", 1)[0].replace("--no-", "--", 1)
     for flag, instead in REFUSED[engine].items():
         if flag.removesuffix("*").startswith(name) or (flag.endswith("*") and name.startswith(flag.removesuffix("*"))):
             return instead

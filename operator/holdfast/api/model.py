@@ -98,9 +98,9 @@ class ChatTemplate(ApiModel):
 class Generation(ApiModel):
     """Sampling defaults for requests that do not set them. What is absent here takes the engine's documented neutral value."""
 
-    temperature: float | None = Field(default=None, ge=0, le=10)
-    top_p: float | None = Field(default=None, ge=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=10, description="Sampling temperature; 0 is greedy.")
+    top_p: float | None = Field(default=None, ge=0, le=1, description="Share of probability that tokens are drawn from.")
+    top_k: int | None = Field(default=None, ge=-1, le=1_000_000, description="How many tokens are drawn from; -1 is all.")
 
 
 class Model(ApiModel):

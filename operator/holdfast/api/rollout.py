@@ -17,7 +17,9 @@ class Step(ApiModel):
 class Stickiness(ApiModel):
     """Which request header names the user that stays on one revision during a canary."""
 
-    header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=63)]
+    header: Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=1, max_length=63)] = Field(
+        description="Its name, in lower case."
+    )
 
 
 class Rollout(ApiModel):
