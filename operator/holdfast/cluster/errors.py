@@ -1,4 +1,4 @@
-"""Why something could not be done. There are four kinds of trouble, and what follows from each differs:
+"""Why something could not be done. There are four kinds of trouble, and what follows from each differs.
 
     Failure
     ├── Rejected              a person must change something; asking again in the same way cannot help
@@ -20,7 +20,7 @@ RETRY_REJECTED: Final = 60.0
 """Seconds after which something that was `Rejected` is tried again."""
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - two of the three kinds are no errors
     """Something could not be done. The message is written for people."""
 
 

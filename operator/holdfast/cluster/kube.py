@@ -44,7 +44,7 @@ class KubeCluster:
         self,
         client: ApiClient,
         *,
-        on_write: WriteObserver = lambda verb, kind: None,
+        on_write: WriteObserver | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -72,8 +72,8 @@ class KubeCluster:
             page = await self._send("list", "GET", kind, namespace, None, query=query)
             metadata = page.get("metadata") or {}
             version = version or str(metadata.get("resourceVersion") or "0")
-            for item in page.get("items") or []:
-                items.append({"apiVersion": kind.api_version, "kind": kind.kind, **item})
+            # The items of a list come without the kind that the list names once.
+            items.extend({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or [])
             token = metadata.get("continue")
             if not token:
                 return Listing(resource_version=version, items=tuple(items))
@@ -152,7 +152,7 @@ class KubeCluster:
             parameters |= {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         place = "/".join(part for part in (namespace, name or what, subresource) if part)
         asked = f"{verb} {kind.resource} {place}".strip()
-        if method != "GET":
+        if method != "GET" and self._on_write is not None:
             self._on_write(verb, kind)
         try:
             request = await self._client.param_serialize(

@@ -1,0 +1,1 @@
+"""The level-triggered controller: mirror what is, decide what should be, write one thing at a time, look again."""

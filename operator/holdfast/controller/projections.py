@@ -1,0 +1,242 @@
+"""From wire objects to records: total functions. What cannot be read becomes data that says so, never an exception."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from holdfast.api import names
+from holdfast.api.approval import ModelApprovalSpec, ModelApprovalStatus
+from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
+from holdfast.api.names import Key
+from holdfast.api.reasons import Reason
+from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus
+from holdfast.cluster import kinds
+from holdfast.cluster.kinds import Kind
+from holdfast.cluster.port import Manifest
+from holdfast.controller.records import LiveObject, PodRecord, Unreadable, Value, pack
+from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, Meta, PodView, RevisionView, WeightsState
+
+_WEIGHTS: Final = "weights"
+"""Name of the init container that fetches and verifies."""
+_MESSAGE_LENGTH: Final = 512
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
+
+
+def project(kind: Kind, raw: Manifest) -> Value:
+    """Return what is remembered of an object of a watched kind."""
+    if kind is kinds.MODEL_DEPLOYMENT:
+        return _deployment(raw)
+    if kind is kinds.MODEL_REVISION:
+        return _revision(raw)
+    if kind is kinds.MODEL_APPROVAL:
+        return _approval(raw)
+    if kind is kinds.POD:
+        return _pod(raw)
+    return _live(kind, raw)
+
+
+def deployment_names(kind: Kind, raw: Manifest) -> tuple[str, ...]:
+    """Return the names of the ModelDeployments that an object belongs to or speaks of: by owner, by label and by content."""
+    metadata, spec = _dict(raw.get("metadata")), _dict(raw.get("spec"))
+    if kind is kinds.MODEL_DEPLOYMENT:
+        found: list[object] = [metadata.get("name")]
+    elif kind is kinds.MODEL_REVISION:
+        found = [spec.get("deployment")]
+    elif kind is kinds.MODEL_APPROVAL:
+        found = [_dict(spec.get("target")).get("name")]
+    else:
+        owner = _controller(metadata)
+        found = [_dict(metadata.get("labels")).get(names.LABEL_DEPLOYMENT)]
+        if owner.get("kind") == kinds.MODEL_DEPLOYMENT.kind:
+            found.append(owner.get("name"))
+    return tuple(sorted({name for name in found if isinstance(name, str) and name}))
+
+
+def explain(error: ValidationError, root: str) -> str:
+    """Say what is wrong with an object and where, for people: ``spec.model.engine.image: String should match pattern …``."""
+    found = [f"{'.'.join([root, *map(str, item['loc'])])}: {item['msg']}" for item in error.errors(include_url=False)]
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return ("; ".join(found[:3]) + more)[:_MESSAGE_LENGTH]
+
+
+def _deployment(raw: Manifest) -> DeploymentView | Unreadable:
+    meta = _meta(raw)
+    try:
+        status = ModelDeploymentStatus.parse(raw.get("status") or {})
+    except ValidationError as error:
+        return Unreadable(meta=meta, problem=explain(error, "status"))
+    try:
+        return DeploymentView(meta=meta, spec=ModelDeploymentSpec.parse(raw.get("spec")), status=status)
+    except ValidationError as error:
+        return DeploymentView(meta=meta, spec=None, status=status, invalid=explain(error, "spec"))
+
+
+def _revision(raw: Manifest) -> RevisionView | Unreadable:
+    meta = _meta(raw)
+    try:
+        spec = ModelRevisionSpec.parse(raw.get("spec"))
+    except ValidationError as error:
+        return Unreadable(meta=meta, problem=explain(error, "spec"))
+    try:
+        return RevisionView(meta=meta, spec=spec, status=ModelRevisionStatus.parse(raw.get("status") or {}))
+    except ValidationError as error:
+        return Unreadable(meta=meta, problem=explain(error, "status"))
+
+
+def _approval(raw: Manifest) -> ApprovalView | Unreadable:
+    meta = _meta(raw)
+    try:
+        spec = ModelApprovalSpec.parse(raw.get("spec"))
+    except ValidationError as error:
+        return Unreadable(meta=meta, problem=explain(error, "spec"))
+    try:
+        return ApprovalView(meta=meta, spec=spec, status=ModelApprovalStatus.parse(raw.get("status") or {}))
+    except ValidationError as error:
+        return Unreadable(meta=meta, problem=explain(error, "status"))
+
+
+def _live(kind: Kind, raw: Manifest) -> LiveObject:
+    metadata = _dict(raw.get("metadata"))
+    labels = _dict(metadata.get("labels"))
+    revision = _number(labels.get(names.LABEL_REVISION))
+    component = str(labels.get(names.LABEL_COMPONENT) or "")
+    engine = None
+    if kind is kinds.DEPLOYMENT and component == names.COMPONENT_ENGINE and revision is not None:
+        engine = _engine(raw, revision)
+    return LiveObject(
+        kind=kind,
+        key=_key(metadata),
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        owner_uid=_controller(metadata).get("uid"),
+        component=component,
+        deployment=labels.get(names.LABEL_DEPLOYMENT),
+        revision=revision,
+        deleting="deletionTimestamp" in metadata,
+        engine=engine,
+        packed=pack(raw),
+    )
+
+
+def _engine(raw: Manifest, revision: int) -> EngineView:
+    metadata, spec, status = _dict(raw.get("metadata")), _dict(raw.get("spec")), _dict(raw.get("status"))
+    current = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
+    return EngineView(
+        revision=revision,
+        replicas=int(spec.get("replicas", 1)),
+        ready_replicas=int(status.get("readyReplicas") or 0) if current else 0,
+    )
+
+
+def _pod(raw: Manifest) -> PodRecord:
+    metadata, status = _dict(raw.get("metadata")), _dict(raw.get("status"))
+    labels = _dict(metadata.get("labels"))
+    component = str(labels.get(names.LABEL_COMPONENT) or "")
+    deleting = "deletionTimestamp" in metadata
+    ready = not deleting and any(
+        condition.get("type") == "Ready" and condition.get("status") == "True" for condition in status.get("conditions") or []
+    )
+    return PodRecord(
+        key=_key(metadata),
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        component=component,
+        deployment=labels.get(names.LABEL_DEPLOYMENT),
+        ready=ready,
+        deleting=deleting,
+        address=status.get("podIP"),
+        config=_dict(metadata.get("annotations")).get(names.ANNOTATION_CONFIG),
+        view=_pod_view(metadata, status, ready) if component == names.COMPONENT_ENGINE else None,
+    )
+
+
+def _pod_view(metadata: Manifest, status: Manifest, ready: bool) -> PodView | None:
+    revision = _number(_dict(metadata.get("labels")).get(names.LABEL_REVISION))
+    if revision is None:
+        return None
+    containers = status.get("initContainerStatuses") or []
+    weights: Manifest = next((container for container in containers if container.get("name") == _WEIGHTS), {})
+    state, reason, message = _weights(weights)
+    return PodView(
+        name=str(metadata.get("name") or ""),
+        uid=str(metadata.get("uid") or ""),
+        revision=revision,
+        ready=ready,
+        deleting="deletionTimestamp" in metadata,
+        weights=state,
+        weights_reason=reason,
+        weights_message=message,
+    )
+
+
+def _weights(container: Manifest) -> tuple[WeightsState, Reason | None, str]:
+    """Read what the weights container last reported: a failure stands until a later run succeeds."""
+    state, last = _dict(container.get("state")), _dict(container.get("lastState"))
+    ended = _dict(state.get("terminated"))
+    if ended and ended.get("exitCode") == 0:
+        return WeightsState.VERIFIED, None, ""
+    failed = ended or _dict(last.get("terminated"))
+    if failed and failed.get("exitCode") != 0:
+        return WeightsState.FAILED, *_report(failed)
+    if "running" in state:
+        return WeightsState.RUNNING, None, ""
+    waiting = _dict(state.get("waiting"))
+    text = ": ".join(str(part) for part in (waiting.get("reason"), waiting.get("message")) if part)
+    return WeightsState.WAITING, None, _clean(text)
+
+
+def _report(terminated: Manifest) -> tuple[Reason, str]:
+    """Read the termination message: ``{"reason": …, "message": …}``, or what the kubelet says of a container that left none."""
+    text = str(terminated.get("message") or "")
+    try:
+        report = json.loads(text)
+    except ValueError:
+        report = None
+    if isinstance(report, dict) and report.get("reason") in (Reason.WEIGHTS_MISMATCH, Reason.WEIGHTS_UNAVAILABLE):
+        return Reason(report["reason"]), _clean(str(report.get("message") or ""))
+    why = f"the weights container ended with {terminated.get('reason') or 'Error'}, exit code {terminated.get('exitCode')}"
+    return Reason.WEIGHTS_UNAVAILABLE, _clean(f"{why}: {text}" if text else why)
+
+
+def _meta(raw: Manifest) -> Meta:
+    metadata = _dict(raw.get("metadata"))
+    return Meta(
+        key=_key(metadata),
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        generation=int(metadata.get("generation") or 0),
+        created=_time(metadata.get("creationTimestamp")),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _key(metadata: Manifest) -> Key:
+    return Key(str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+
+
+def _controller(metadata: Manifest) -> Manifest:
+    return next((owner for owner in metadata.get("ownerReferences") or [] if owner.get("controller")), {})
+
+
+def _time(value: object) -> datetime:
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+
+
+def _number(value: object) -> int | None:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _clean(text: str) -> str:
+    """Make text that a pod wrote fit for a condition and a terminal."""
+    return _UNPRINTABLE.sub(" ", text).strip()[:_MESSAGE_LENGTH]
