@@ -43,12 +43,11 @@ def first_difference(kind: Kind, desired: Manifest, live: Manifest) -> str | Non
 
 def repaired(kind: Kind, desired: Manifest, live: Manifest) -> Manifest:
     """Return the object to replace `live` with: the desired one with what the API server filled in, and nothing else."""
-    whole = _Comparison(kind).repair(desired, live, ())
+    whole: Manifest = _Comparison(kind).repair(desired, live, ())
     metadata = whole["metadata"]
     for field in ("uid", "resourceVersion", "finalizers"):
         if field in live["metadata"]:
             metadata[field] = live["metadata"][field]
-    assert isinstance(whole, dict)
     return whole
 
 
@@ -94,12 +93,12 @@ class _Comparison:
             return True
         if path in (("metadata", "labels"), ("metadata", "annotations")):
             return name.split("/")[0] != GROUP  # people and tools may mark objects, but not with our marks
-        if path == ("metadata",) and name in ("labels", "annotations") and isinstance(have, dict):
-            return all(key.split("/")[0] != GROUP for key in have)
         if have is None or have in ("", [], {}):
             return True
         default = tolerated(self._kind, path, name, desired)
-        return default is ANY or (default is not None and _same(default, have, (*path, name)))
+        if default is ANY or (default is not None and _same(default, have, (*path, name))):
+            return True
+        return isinstance(have, dict) and all(self._allowed(key, item, {}, (*path, name)) for key, item in have.items())
 
     def repair(self, desired: Any, live: Any, path: tuple[str, ...]) -> Any:
         if isinstance(desired, dict) and isinstance(live, dict):
@@ -133,7 +132,7 @@ def _quantity(value: object) -> Decimal | None:
 
 def _empty(value: object) -> bool:
     """Whether the API server leaves the value out (Go's omitempty)."""
-    return value is None or value is False or value in ("", [], {}) or (value == 0 and value is not True)
+    return value is None or value is False or value in ("", [], {}) or value == 0
 
 
 def _brief(value: object) -> str:
