@@ -5,17 +5,18 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from testbed import cgroups, control, machine, network, places, record
+from testbed import cgroups, control, control_plane, gpus, kwok, machine, network, places, prometheus, record
 from testbed.certificates import Authority
 from testbed.control import Control, ProgramStatus
 from testbed.control_plane import ControlPlane
 from testbed.errors import TestbedError
 from testbed.kubectl import Kubectl
+from testbed.node import NAME as NODE_NAME
 from testbed.node import Node
 from testbed.programs import CONTROL_PLANE, NODE, Programs
 from testbed.progress import Progress
@@ -54,7 +55,7 @@ class Testbed:
 
     @classmethod
     def attach(cls, name: str = "default", *, progress: Progress | None = None) -> Self:
-        """The running bed of this name; raises TestbedError if there is none."""
+        """Return the running bed of this name; raises TestbedError if there is none."""
         directory = places.bed(name)
         found = record.Record.read(directory)
         if found is None or not Control(directory).alive():
@@ -126,22 +127,22 @@ class Testbed:
         return Kubectl(self.programs.kubectl, self.kubeconfig)
 
     def user(self, name: str, *, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig for a person of this name and these groups; it grants nothing by itself."""
-        control_plane = self._control_plane
+        """Write a kubeconfig for a person of this name and these groups; it grants nothing by itself."""
+        plane = self._control_plane
         file = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
-        authority = Authority.load(control_plane.pki)
+        authority = Authority.load(plane.pki)
         path = self.directory / "users" / f"{file}.kubeconfig"
-        return authority.kubeconfig(path, control_plane.server, name, groups=groups)
+        return authority.kubeconfig(path, plane.server, name, groups=groups)
 
     def inside(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` in the bed's namespaces; on the host if it has none."""
+        """Return the command line that runs `command` in the bed's namespaces; on the host if it has none."""
         if self._network is None:
             return list(command)
         pid = str(self.control.pid())
         return ["nsenter", "--target", pid, "--mount", "--net", "--pid", "--", *command]
 
     def environment(self) -> dict[str, str]:
-        """The caller's environment with the bed's programs on PATH, its kubeconfig and containerd's address."""
+        """Return the caller's environment with the bed's programs on PATH, its kubeconfig and containerd's address."""
         folders = [str(folder) for folder in self.programs.built()]
         return {
             **os.environ,
@@ -151,8 +152,28 @@ class Testbed:
             "CONTAINERD_NAMESPACE": "k8s.io",
         }
 
+    def advertise_gpus(self, count: int, *, product: str = "NVIDIA-H100-80GB-HBM3", node: str = NODE_NAME) -> None:
+        """Let a node say that it has `count` GPUs (`nvidia.com/gpu`) of a product; the scheduler believes it."""
+        gpus.advertise(self.kubectl, node, count=count, product=product)
+
+    def prometheus(self, *, scrape: Sequence[Mapping[str, object]] = ()) -> str:
+        """Run Prometheus beside the bed and return its URL; once it runs, only return the URL.
+
+        It scrapes each second the pods annotated with `prometheus.io/scrape: "true"` and `prometheus.io/port`, and what
+        the entries of `scrape` name, which are in the format of Prometheus' `scrape_configs`.
+        """
+        url = self.directory / "prometheus.url"
+        if not url.exists():
+            port = _free_port() if self._network is None else 9090
+            program = self.programs.path("prometheus")
+            listen = f"{self.node_address}:{port}"
+            prometheus.start(self.control, self.kubectl, self._control_plane, program, listen=listen, scrape=scrape)
+            control_plane.wait_for_port(listen, self.control, "Prometheus")
+            url.write_text(f"http://{listen}")
+        return url.read_text()
+
     def status(self) -> list[ProgramStatus]:
-        """The programs of the bed."""
+        """List the programs of the bed."""
         return self.control.list()
 
     def up(self) -> Self:
@@ -230,23 +251,26 @@ class Testbed:
                 stack.callback(os.close, descriptor)
             self._process = control.launch(self.directory, namespaces=full, owner=descriptor)
         supervisor = control.wait_until_alive(self.directory, self._process, within=20)
-        control_plane = self._control_plane
-        authority = control_plane.write_credentials()
+        plane = self._control_plane
+        authority = plane.write_credentials()
         node = None
         net = self._network
         if net is not None:
             with self._progress.step("network"):
                 net.connect(supervisor.pid())
-            node = Node(self.directory, self.name, net, self.registry, control_plane, self.programs)
+            node = Node(self.directory, self.name, net, self.registry, plane, self.programs)
             node.prepare(supervisor, authority)
         with self._progress.step("control plane"):
-            control_plane.start(supervisor, self.programs)
+            plane.start(supervisor, self.programs)
             if node is not None:
                 node.start_runtime(supervisor)
-            control_plane.wait(supervisor, self.kubectl)
+            plane.wait(supervisor, self.kubectl)
         if node is not None:
             with self._progress.step("node"):
                 node.start(supervisor, self.kubectl)
+        if self.kwok_nodes:
+            with self._progress.step(f"{self.kwok_nodes} nodes of kwok"):
+                kwok.start(supervisor, self.kubectl, plane, self.programs.path("kwok"), nodes=self.kwok_nodes)
         (self.directory / "ready").touch()
 
     def _abandon(self) -> None:

@@ -89,14 +89,14 @@ class Authority:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """The authority that `create` made in this folder."""
+        """Read the authority that `create` made in this folder."""
         key = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{directory / 'ca.key'} holds another kind of key")
         return cls(directory, key, x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes()))
 
     def sign(self, common_name: str, *, groups: Iterable[str] = (), names: Sequence[str] = ()) -> tuple[bytes, bytes]:
-        """A new key and a certificate for it, both PEM: (certificate, key).
+        """Make a key and a certificate for it, both PEM: (certificate, key).
 
         The API server takes the common name as the user and each organization as a group. With `names` (DNS names or
         addresses) it is a server's certificate too.

@@ -11,12 +11,12 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 def name(bed: str) -> str:
-    """The path of a bed's group below each hierarchy's root."""
+    """Return the path of a bed's group below each hierarchy's root."""
     return f"/holdfast-testbed/{bed}"
 
 
 def _hierarchies() -> list[Path]:
-    """The one of version 2, or each controller's of version 1."""
+    """Return the root of version 2, or of each controller of version 1."""
     if (_ROOT / "cgroup.controllers").exists():
         return [_ROOT]
     found = {entry.resolve() for entry in _ROOT.iterdir() if entry.is_dir() and (entry / "cgroup.procs").exists()}

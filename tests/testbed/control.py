@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import select
@@ -83,7 +84,7 @@ class Control:
         return True
 
     def pid(self) -> int:
-        """The supervisor's process id in the caller's PID namespace."""
+        """Return the supervisor's process id in the caller's PID namespace."""
         with self._connect() as connection:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid, _uid, _gid = struct.unpack("3i", credentials)
@@ -153,8 +154,8 @@ def _is_supervisor(pid: int, directory: Path) -> bool:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    wanted = [os.fsencode(_SCRIPT.name), os.fsencode(directory)]
-    return any([os.path.basename(script), where] == wanted for script, where in zip(arguments, arguments[1:], strict=False))
+    wanted = [_SCRIPT.name, os.fsencode(directory)]
+    return any([Path(os.fsdecode(script)).name, where] == wanted for script, where in itertools.pairwise(arguments))
 
 
 def _descendants(pid: int) -> list[int]:
@@ -208,7 +209,7 @@ def _hold(pid: int) -> int | None:
 
 
 def _wait_for_all(held: Mapping[int, int], within: float) -> None:
-    """A pidfd becomes readable when its process has ended, even if nobody has collected it yet."""
+    """Wait on pidfds: each becomes readable when its process has ended, even if nobody has collected it yet."""
     deadline = time.monotonic() + within
     poller = select.poll()
     waiting = dict(held)

@@ -38,6 +38,11 @@ class Kubectl:
         content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         self.run("apply", "--server-side", "--force-conflicts", "--field-manager=testbed", "--filename=-", stdin=content)
 
+    def create(self, objects: Sequence[Mapping[str, object]]) -> None:
+        """Create objects that must not exist yet."""
+        content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        self.run("create", "--filename=-", stdin=content, timeout=600.0)
+
     def _run(self, arguments: Sequence[str], stdin: str | None, timeout: float) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*self._command, *arguments],

@@ -70,7 +70,7 @@ _SYSCTLS = {
 
 
 def free_block() -> int:
-    """A block that neither another bed nor a route or address of the host uses; hold `record.locked(None)`."""
+    """Find a block that neither another bed nor a route or address of the host uses; hold `record.locked(None)`."""
     taken = {entry.block for _directory, entry in record.every() if entry is not None}
     used = list(_host_networks())
     for block in _BLOCKS:

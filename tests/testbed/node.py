@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,14 +12,13 @@ import yaml
 from testbed import cgroups, pause
 from testbed.certificates import Authority
 from testbed.control import Control
-from testbed.control_plane import ControlPlane, why
+from testbed.control_plane import READY_WITHIN_SECONDS, ControlPlane, check, wait_for_port
 from testbed.errors import TestbedError
 from testbed.kubectl import Kubectl
 from testbed.network import Network
 from testbed.programs import FAMILIES, Programs
 
 NAME = "testbed"
-_READY_WITHIN_SECONDS = 90.0
 
 # What the kubelet would otherwise write into the host's kernel settings (pkg/kubelet/cm/container_manager_linux.go,
 # setupKernelTunables). In the bed's mount namespace files with these values lie over the real ones.
@@ -61,11 +59,12 @@ class Node:
         (self.directory / "cni" / "net.d" / "10-testbed.conflist").write_text(json.dumps(self._cni(), indent=2))
         (self.directory / "resolv.conf").write_text(f"nameserver {self.network.node}\n")
         (self.directory / "kubelet" / "config.yaml").write_text(yaml.safe_dump(self._kubelet_configuration()))
+        (self.directory / "kube-proxy.yaml").write_text(yaml.safe_dump(self._kube_proxy_configuration()))
         (self.directory / "Corefile").write_text(self._corefile())
 
     def start_runtime(self, control: Control) -> None:
         """Start containerd, with the image that it needs for every pod in the registry."""
-        _wait_for_port(self.registry, control)
+        wait_for_port(self.registry, control, "the registry")
         image = pause.push(self.programs.crane, self.registry)
         configuration = self.directory / "containerd" / "config.toml"
         configuration.write_text(self._containerd_configuration(image))
@@ -78,21 +77,23 @@ class Node:
         environment = self._environment(kubernetes)
         kubectl.apply(self._dns_objects())
         control.start("coredns", [self.programs.path("coredns"), f"-conf={self.directory}/Corefile"])
-        control.start("kube-proxy", [kubernetes / "kube-proxy", *self._kube_proxy()], env=environment)
-        deadline = time.monotonic() + _READY_WITHIN_SECONDS
+        control.start("kube-proxy", [kubernetes / "kube-proxy", f"--config={self.directory}/kube-proxy.yaml"], env=environment)
+        deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not (self._socket).exists():
-            _check(deadline, control, "containerd")
+            check(deadline, control, "containerd")
         control.start("kubelet", [kubernetes / "kubelet", *self._kubelet()], env=environment)
         ready = ("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=5s")
         while not kubectl.try_run("get", "node", NAME) or not kubectl.try_run(*ready):
-            _check(deadline, control, "the node")
+            check(deadline, control, "the node")
+        # The way from here to DNS by its Service leads through the route, kube-proxy's rules and CoreDNS.
+        wait_for_port(f"{self.network.dns_service}:53", control, "the Service of DNS")
 
     @property
     def _socket(self) -> Path:
         return self.directory / "containerd" / "containerd.sock"
 
     def _environment(self, *folders: Path) -> dict[str, str]:
-        """The programs' own folder first, then the system's, also where the caller's PATH has no sbin."""
+        """Put the programs' own folder first, then the system's, also where the caller's PATH has no sbin."""
         system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         return {"PATH": os.pathsep.join([*map(str, folders), *system])}
 
@@ -232,19 +233,21 @@ conf_dir = '{self.directory}/cni/net.d'
             f"--node-ip={self.network.node}",
         ]
 
-    def _kube_proxy(self) -> list[str]:
-        return [
-            f"--kubeconfig={self.control_plane.component('kube-proxy')}",
-            "--proxy-mode=nftables",
-            f"--hostname-override={NAME}",
-            f"--cluster-cidr={self.network.pods}",
-            "--healthz-bind-address=127.0.0.1:10256",
-            "--metrics-bind-address=127.0.0.1:10249",
+    def _kube_proxy_configuration(self) -> dict[str, object]:
+        return {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": str(self.control_plane.component("kube-proxy"))},
+            "mode": "nftables",
+            "hostnameOverride": NAME,
+            "clusterCIDR": self.network.pods,
+            "healthzBindAddress": "127.0.0.1:10256",
+            "metricsBindAddress": "127.0.0.1:10249",
+            # One node has few Services: tell of a ready pod at once rather than after a second.
+            "nftables": {"minSyncPeriod": "50ms"},
             # Settings of the whole machine: leave them as they are.
-            "--conntrack-max-per-core=0",
-            "--conntrack-tcp-timeout-established=0s",
-            "--conntrack-tcp-timeout-close-wait=0s",
-        ]
+            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        }
 
     def _corefile(self) -> str:
         kubeconfig = self.control_plane.component("coredns")
@@ -318,21 +321,3 @@ cluster.local in-addr.arpa {{
                 "endpoints": [{"addresses": [self.network.node], "conditions": {"ready": True}}],
             },
         ]
-
-
-def _check(deadline: float, control: Control, what: str) -> None:
-    if time.monotonic() > deadline:
-        raise TestbedError(f"{what} is not ready after {_READY_WITHIN_SECONDS:.0f} s: {why(control)}")
-    time.sleep(0.05)
-
-
-def _wait_for_port(address: str, control: Control) -> None:
-    host, port = address.rsplit(":", 1)
-    deadline = time.monotonic() + _READY_WITHIN_SECONDS
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            _check(deadline, control, "the registry")
-        else:
-            return

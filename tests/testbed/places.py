@@ -12,13 +12,13 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
 
 def cache() -> Path:
-    """What may be deleted at any time and is made again: `$HOLDFAST_CACHE`, by default `~/.cache/holdfast`."""
+    """Return the folder of what may be deleted at any time: `$HOLDFAST_CACHE`, by default `~/.cache/holdfast`."""
     configured = os.environ.get("HOLDFAST_CACHE")
     return Path(configured).expanduser().resolve() if configured else Path.home() / ".cache" / "holdfast"
 
 
 def beds() -> Path:
-    """The folder of all beds' folders.
+    """Return the folder of all beds' folders.
 
     `/var/lib/holdfast-testbed` for root, else `$XDG_STATE_HOME/holdfast-testbed`. It must be on a real file system:
     containerd stacks overlayfs on it.
@@ -30,7 +30,7 @@ def beds() -> Path:
 
 
 def bed(name: str) -> Path:
-    """The folder of one bed; raises TestbedError for a name that is not a DNS label of at most 32 characters."""
+    """Return the folder of one bed; raises TestbedError for a name that is not a DNS label of at most 32 characters."""
     if not _NAME.fullmatch(name):
         raise TestbedError(f"a bed's name has 1 to 32 lower-case letters, digits and hyphens, not {name!r}")
     path = beds() / name

@@ -35,7 +35,7 @@ class Family:
         return _MODULES / self.name
 
     def key(self) -> str:
-        """What the built programs depend on, hashed: sources and sums, flags, platform."""
+        """Hash what the built programs depend on: sources and sums, flags, platform."""
         digest = hashlib.sha256()
         for path in sorted(self.module.glob("*")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -115,7 +115,7 @@ class Programs:
         self._progress = progress or Progress()
 
     def path(self, name: str) -> Path:
-        """The path of a program such as `kubectl`; raises TestbedError for an unknown name or a failed build."""
+        """Return the path of a program such as `kubectl`; raises TestbedError for an unknown name or a failed build."""
         for family in FAMILIES.values():
             if name in family.programs:
                 return self.ensure([family.name])[0] / name
@@ -123,7 +123,7 @@ class Programs:
         raise TestbedError(f"the bed has no program {name!r}; it has {', '.join(known)}")
 
     def built(self) -> list[Path]:
-        """The folders of what is already built."""
+        """Return the folders of what is already built."""
         return [family.folder() for family in FAMILIES.values() if family.folder().is_dir()]
 
     def ensure(self, families: Iterable[str]) -> list[Path]:

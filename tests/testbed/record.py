@@ -21,7 +21,7 @@ class Process:
 
     @classmethod
     def current(cls) -> Self:
-        """The calling process."""
+        """Return the calling process."""
         return cls(os.getpid(), _started(os.getpid()) or 0)
 
     def alive(self) -> bool:
@@ -66,7 +66,7 @@ class Record:
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """The record in a bed's folder, or None if there is none that can be read."""
+        """Read the record in a bed's folder, or None if there is none that can be read."""
         try:
             values: dict[str, Any] = json.loads((directory / "bed.json").read_text())
             owner = values.pop("owner")
