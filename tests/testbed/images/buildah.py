@@ -1,0 +1,85 @@
+"""Build with buildah, in a storage of our own below the cache, without a container engine."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+from testbed.images import sandbox
+
+# The step cache grows with each change of a source; beyond this it is thrown away and filled again by the next build.
+_MOST_LAYERS = 400
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+_PIP_CONFIGURATION = Path("/etc/pip.conf")
+_EVERYTHING = {"default": [{"type": "insecureAcceptAnything"}]}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Buildah:
+    """`folder` keeps the step cache, `work` is thrown away after the build, `log` gets the output."""
+
+    folder: Path
+    work: Path
+    log: Path
+
+    def prepare(self) -> None:
+        """Make the folders; forget a step cache that has grown too large."""
+        sandbox.require("buildah")
+        layers = self.folder / "root" / "overlay-layers" / "layers.json"
+        if layers.exists() and len(json.loads(layers.read_text())) > _MOST_LAYERS:
+            shutil.rmtree(self.folder)
+        for folder in (self.folder / "root", self.folder / "containers", self.work / "run"):
+            folder.mkdir(parents=True, exist_ok=True)
+        (self.work / "policy.json").write_text(json.dumps(_EVERYTHING))
+
+    def build(self, context: Path, tag: str, base: str | None) -> None:
+        """Build `context`/Containerfile as `tag` on the local image `base`.
+
+        All times are 0, so that the same input makes the same layers.
+        """
+        command = ["bud", *self._policy(), "--isolation", "chroot", "--layers", "--timestamp", "0", "--format", "oci"]
+        command += ["--pull-never", "--quiet", "--tag", tag, "--file", str(context / "Containerfile")]
+        if base is not None:
+            command += ["--build-arg", f"BASE={base}", *_package_index()]
+        self._run(*command, str(context))
+
+    def export(self, tag: str, layout: Path) -> None:
+        """Write the image as an OCI image layout."""
+        self._run("push", *self._policy(), "--quiet", tag, f"oci:{layout}:latest")
+
+    def load(self, layout: Path, tag: str) -> None:
+        """Take an image from an OCI image layout, unless it is there."""
+        names = self.folder / "root" / "overlay-images" / "images.json"
+        if names.exists() and tag in names.read_text():
+            return
+        self._run("pull", *self._policy(), "--quiet", f"oci:{layout}:latest")
+        manifest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"].removeprefix("sha256:")
+        config = json.loads((layout / "blobs" / "sha256" / manifest).read_text())["config"]["digest"].removeprefix("sha256:")
+        self._run("tag", config, tag)
+
+    def _policy(self) -> tuple[str, str]:
+        return "--signature-policy", str(self.work / "policy.json")
+
+    def _run(self, *arguments: str) -> None:
+        where = ["--root", str(self.folder / "root"), "--runroot", str(self.work / "run"), "--storage-driver", "overlay"]
+        sandbox.run(
+            ["buildah", *where, *arguments],
+            log=self.log,
+            environment={**os.environ, "TMPDIR": str(self.work)},
+            # It keeps notes on blobs there whatever its --root is; they shall not mix with those of the machine's owner.
+            bind=(self.folder / "containers", Path("/var/lib/containers")),
+        )
+
+
+def _package_index() -> list[str]:
+    """Hand the machine's configuration of the package index and its certificate authority to pip in a build."""
+    options = []
+    authorities = Path(os.environ.get("PIP_CERT") or os.environ.get("SSL_CERT_FILE") or _AUTHORITIES)
+    if authorities.is_file():
+        options += ["--build-arg", f"PIP_CERT={_AUTHORITIES}", "--volume", f"{authorities.resolve()}:{_AUTHORITIES}:ro"]
+    if index := os.environ.get("PIP_INDEX_URL"):
+        options += ["--build-arg", f"PIP_INDEX_URL={index}"]
+    if _PIP_CONFIGURATION.is_file():
+        options += ["--volume", f"{_PIP_CONFIGURATION}:{_PIP_CONFIGURATION}:ro"]
+    return options
