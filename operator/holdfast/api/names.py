@@ -63,6 +63,11 @@ def revision_name(deployment: str, number: int) -> str:
     return f"{deployment}-{number}"
 
 
+def revision_config_name(deployment: str, number: int) -> str:
+    """Name of the ConfigMap with a revision's list of files and its chat template."""
+    return f"holdfast-revision-{deployment}-{number}"
+
+
 def weights_claim_name(deployment: str) -> str:
     """Name of the PersistentVolumeClaim that holds verified weights of all revisions of a ModelDeployment."""
     return f"holdfast-weights-{deployment}"

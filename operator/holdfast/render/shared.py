@@ -1,0 +1,78 @@
+"""What all revisions of a ModelDeployment share: its address, the wall around its engines, and its cache of weights."""
+
+from typing import Any
+
+from holdfast.api import names
+from holdfast.api.deployment import CacheType, Serving
+from holdfast.domain.snapshot import DeploymentView
+from holdfast.render.labels import labels, metadata
+from holdfast.render.quantity import canonical
+
+
+def shared_objects(deployment: DeploymentView) -> list[dict[str, Any]]:
+    """Return the Service that clients use, the NetworkPolicy of the engines and, if asked for, the claim of the cache.
+
+    Raises:
+        ValueError: the deployment has no readable spec, or a cache without a size (which the CRD refuses).
+    """
+    if deployment.spec is None:
+        raise ValueError(f"{deployment.meta.key}: its spec is not readable")
+    serving = deployment.spec.serving or Serving()
+    objects = [_route_service(deployment), _network_policy(deployment)]
+    if serving.cache and serving.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
+        objects.append(_claim(deployment, serving))
+    return objects
+
+
+def _route_service(deployment: DeploymentView) -> dict[str, Any]:
+    """The address of the model: every gateway pod of the namespace answers for it, by the name in the request's host."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(deployment, deployment.meta.key.name, names.COMPONENT_ROUTE),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY},
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": names.GATEWAY_HTTP_PORT}],
+            "sessionAffinity": "None",
+            "internalTrafficPolicy": "Cluster",
+        },
+    }
+
+
+def _network_policy(deployment: DeploymentView) -> dict[str, Any]:
+    """Only the gateway reaches an engine: several engines have routes that replace the model and ask for no password."""
+    name = deployment.meta.key.name
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(deployment, names.engine_network_policy_name(name), names.COMPONENT_ENGINE),
+        "spec": {
+            "podSelector": {"matchLabels": labels(names.COMPONENT_ENGINE, name)},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {
+                    "from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}}}],
+                    "ports": [{"port": names.ENGINE_PORT, "protocol": "TCP"}],
+                }
+            ],
+        },
+    }
+
+
+def _claim(deployment: DeploymentView, serving: Serving) -> dict[str, Any]:
+    cache = serving.cache
+    if cache is None or cache.size is None:
+        raise ValueError(f"{deployment.meta.key}: spec.serving.cache.size is required for {CacheType.PERSISTENT_VOLUME_CLAIM}")
+    storage_class = {"storageClassName": cache.storage_class_name} if cache.storage_class_name else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(deployment, names.weights_claim_name(deployment.meta.key.name), names.COMPONENT_WEIGHTS),
+        "spec": {
+            "accessModes": [cache.access_mode or "ReadWriteOnce"],
+            "resources": {"requests": {"storage": canonical(cache.size)}},
+            "volumeMode": "Filesystem",
+            **storage_class,
+        },
+    }

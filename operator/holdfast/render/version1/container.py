@@ -1,0 +1,89 @@
+"""What the engines have in common: where things are in the pod, and the part of a container that each engine decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from holdfast.api.revision import ResolvedModel
+
+MODEL: Final = "/holdfast/model"
+"""The verified files, read-only."""
+REVISION: Final = "/holdfast/revision"
+"""The revision's ConfigMap."""
+MANIFEST_KEY: Final = "manifest.json"
+CHAT_TEMPLATE_KEY: Final = "chat-template.jinja"
+CHAT_TEMPLATE: Final = f"{REVISION}/{CHAT_TEMPLATE_KEY}"
+WEIGHTS: Final = "/holdfast/weights"
+"""The volume of verified weights, writable for the fetching container only."""
+TOKEN: Final = "/holdfast/token"  # noqa: S105 # a directory
+TEMPORARY: Final = "/tmp"  # noqa: S108 # a volume of the pod's own
+
+WITHDRAW_SECONDS: Final = 10
+"""How long a pod that was told to end goes on serving, so that every gateway pod has taken it out of its endpoints."""
+EXIT_SECONDS: Final = 10
+"""How long an engine may take to exit once its requests have ended."""
+
+OFFLINE: Final[Mapping[str, str]] = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+}
+"""For the Python engines: nothing is looked up or downloaded while the model serves."""
+WRITABLE: Final[Mapping[str, str]] = {
+    "HF_HOME": f"{TEMPORARY}/huggingface",
+    "HOME": TEMPORARY,
+    "LOGNAME": "holdfast",  # the user id has no entry in the image's passwd; Python's getpass asks here first
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TMPDIR": TEMPORARY,
+    "TORCHINDUCTOR_CACHE_DIR": f"{TEMPORARY}/torchinductor",
+    "TRITON_CACHE_DIR": f"{TEMPORARY}/triton",
+    "USER": "holdfast",
+    "XDG_CACHE_HOME": f"{TEMPORARY}/cache",
+}
+"""For the Python engines: all that they write goes to the temporary volume, because the root file system is read-only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineContainer:
+    """The part of the engine's container that depends on the engine. `command` None keeps the image's entrypoint."""
+
+    command: tuple[str, ...] | None = None
+    args: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    health_path: str
+    shared_memory: str | None = None
+    """Most that /dev/shm may hold; None leaves the container runtime's 64 MiB."""
+    finishes_requests: bool
+    """On SIGTERM the engine finishes what it is answering. If not, SIGTERM is held back for the time of draining."""
+
+
+class EngineRenderer(Protocol):
+    """One engine."""
+
+    def container(self, model: ResolvedModel, *, fingerprint: str, drain_seconds: int) -> EngineContainer:
+        """Return how to run a model. `model` has no `problems`."""
+
+    def problems(self, model: ResolvedModel) -> list[str]:
+        """Return what of a model this engine cannot do, each with what to write instead."""
+
+
+def missing_files(model: ResolvedModel) -> list[str]:
+    """Return what an engine that reads a transformers directory misses in the files of a model."""
+    paths = [file.path for file in model.source.files]
+    missing: list[str] = []
+    if "config.json" not in paths:
+        missing.append("config.json")
+    if not any(path.endswith(".safetensors") and "/" not in path for path in paths):
+        missing.append("*.safetensors")
+    return [
+        f"spec.model.source: the files have no {name}, which {model.engine.type} loads; check include and the repository"
+        for name in missing
+    ]
+
+
+def no_single_file(model: ResolvedModel) -> list[str]:
+    """Return the problem of naming a file to an engine that loads a directory."""
+    if model.engine.options and model.engine.options.model_file:
+        return [f"spec.model.engine.options.modelFile: {model.engine.type} loads all files; leave it out (it is for LlamaCpp)"]
+    return []

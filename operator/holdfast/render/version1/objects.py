@@ -1,0 +1,96 @@
+"""The objects of one revision."""
+
+from typing import Any, Final
+
+from holdfast.api import manifest, names
+from holdfast.api.deployment import Serving
+from holdfast.api.model import EngineType
+from holdfast.api.revision import ResolvedModel
+from holdfast.domain.pin import short_digest
+from holdfast.domain.snapshot import DeploymentView, RevisionView
+from holdfast.render.labels import labels, metadata
+from holdfast.render.version1 import container, pod
+from holdfast.render.version1.llama_cpp import LlamaCpp
+from holdfast.render.version1.sglang import SGLang
+from holdfast.render.version1.tgi import TGI
+from holdfast.render.version1.vllm import VLLM
+
+_ENGINES: Final[dict[EngineType, container.EngineRenderer]] = {
+    EngineType.VLLM: VLLM(),
+    EngineType.TGI: TGI(),
+    EngineType.SGLANG: SGLang(),
+    EngineType.LLAMA_CPP: LlamaCpp(),
+}
+
+
+def problems(model: ResolvedModel) -> list[str]:
+    """Return what of a model its engine cannot do."""
+    return _ENGINES[model.engine.type].problems(model)
+
+
+def engine_objects(deployment: DeploymentView, revision: RevisionView, serving: Serving, replicas: int) -> list[dict[str, Any]]:
+    """Return the ConfigMap, the headless Service and the Deployment of a revision, in the order of creation."""
+    return [
+        _config_map(deployment, revision),
+        _service(deployment, revision),
+        _deployment(deployment, revision, serving, replicas),
+    ]
+
+
+def _config_map(deployment: DeploymentView, revision: RevisionView) -> dict[str, Any]:
+    model = revision.spec.model
+    data = {container.MANIFEST_KEY: manifest.manifest_bytes(model.source.files).decode()}
+    if model.chat_template is not None:
+        data[container.CHAT_TEMPLATE_KEY] = model.chat_template
+    number = revision.spec.number
+    name = names.revision_config_name(deployment.meta.key.name, number)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(deployment, name, names.COMPONENT_WEIGHTS, number),
+        "immutable": True,
+        "data": data,
+    }
+
+
+def _service(deployment: DeploymentView, revision: RevisionView) -> dict[str, Any]:
+    """Headless: the gateway finds each ready pod by DNS."""
+    name, number = deployment.meta.key.name, revision.spec.number
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(deployment, names.revision_name(name, number), names.COMPONENT_ENGINE, number),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "selector": labels(names.COMPONENT_ENGINE, name, number),
+            "ports": [{"name": "http", "port": names.ENGINE_PORT, "protocol": "TCP", "targetPort": names.ENGINE_PORT}],
+            "sessionAffinity": "None",
+            "internalTrafficPolicy": "Cluster",
+        },
+    }
+
+
+def _deployment(deployment: DeploymentView, revision: RevisionView, serving: Serving, replicas: int) -> dict[str, Any]:
+    name, number = deployment.meta.key.name, revision.spec.number
+    drain_seconds = pod.drain_seconds(serving)
+    engine = _ENGINES[revision.spec.model.engine.type].container(
+        revision.spec.model, fingerprint=short_digest(revision.spec.digest), drain_seconds=drain_seconds
+    )
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(deployment, names.revision_name(name, number), names.COMPONENT_ENGINE, number),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels(names.COMPONENT_ENGINE, name, number)},
+            # A change of serving replaces pods one by one and never takes one away before its successor is ready.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 1,
+            "template": {
+                "metadata": {"labels": labels(names.COMPONENT_ENGINE, name, number)},
+                "spec": pod.pod_spec(name, revision.spec, serving, engine),
+            },
+        },
+    }

@@ -1,0 +1,62 @@
+"""Text Generation Inference 3.x (in maintenance mode upstream), through the public image's entrypoint.
+
+The entrypoint passes its arguments on unquoted, so none may hold a space; all of ours are without. Flags as of 3.3,
+``text-generation-launcher --help``.
+"""
+
+from holdfast.api.model import EngineOptions
+from holdfast.api.names import ENGINE_PORT
+from holdfast.api.revision import ResolvedModel
+from holdfast.render.version1.container import MODEL, OFFLINE, WRITABLE, EngineContainer, missing_files, no_single_file
+
+
+class TGI:
+    """Renders Text Generation Inference."""
+
+    def container(self, model: ResolvedModel, *, fingerprint: str, drain_seconds: int) -> EngineContainer:  # noqa: ARG002
+        """Return how to run a model. It cannot show a fingerprint."""
+        options = model.engine.options or EngineOptions()
+        args = [
+            f"--model-id={MODEL}",
+            "--hostname=0.0.0.0",
+            f"--port={ENGINE_PORT}",
+            f"--num-shard={options.tensor_parallelism or 1}",
+            f"--graceful-termination-timeout={drain_seconds}",
+            "--usage-stats=off",
+        ]
+        if options.data_type not in {None, "auto"}:
+            args.append(f"--dtype={options.data_type}")
+        if options.quantization is not None:
+            args.append(f"--quantize={options.quantization}")
+        if options.context_length is not None:
+            args += [f"--max-input-tokens={options.context_length - 1}", f"--max-total-tokens={options.context_length}"]
+        return EngineContainer(
+            args=(*args, *(model.engine.args or ())),
+            env={**OFFLINE, **WRITABLE},
+            health_path="/health",
+            shared_memory="8Gi",
+            finishes_requests=True,
+        )
+
+    def problems(self, model: ResolvedModel) -> list[str]:
+        """Return what Text Generation Inference cannot do."""
+        options = model.engine.options or EngineOptions()
+        found = missing_files(model) + no_single_file(model)
+        if model.generation is not None:
+            found.append("spec.model.generation: TGI has no sampling defaults of its own; leave it out, clients send them")
+        if model.chat_template is not None:
+            found.append("spec.model.chatTemplate: TGI takes the template from the source's files only; leave it out")
+        if options.seed is not None:
+            found.append("spec.model.engine.options.seed: TGI takes a seed with each request only; leave it out")
+        if options.data_type == "float32":
+            found.append("spec.model.engine.options.dataType: TGI knows auto, float16 and bfloat16")
+        if options.data_type not in {None, "auto"} and options.quantization is not None:
+            found.append("spec.model.engine.options: TGI takes dataType or quantization, not both")
+        if options.context_length == 1:
+            found.append("spec.model.engine.options.contextLength: TGI needs at least 2")
+        found += [
+            f"spec.model.engine.args: TGI's entrypoint splits {argument!r} at its space; write it without"
+            for argument in model.engine.args or ()
+            if any(character.isspace() for character in argument)
+        ]
+        return found
