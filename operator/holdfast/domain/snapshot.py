@@ -167,3 +167,5 @@ class Snapshot:
     resolution: Resolved | ResolutionFailed | None = None
     conflicts: tuple[str, ...] = ()
     """Names of objects that stand where a child belongs and are not ours."""
+    refused: tuple[str, ...] = ()
+    """What the API server says about children that it does not accept, such as an exceeded quota."""
