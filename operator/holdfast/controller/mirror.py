@@ -87,6 +87,16 @@ class Mirror:
         self._unlink(kind, key, known)
         return Change(_concerned(kind, key, known), known.value, None)
 
+    def unknown(self, kind: Kind, key: Key, *, exists: bool) -> Change:
+        """Take what a read has just shown: no object of this name (`exists` is False), or one that is not ours."""
+        known = self._entries[kind].get(key)
+        if known is None:
+            return _NOTHING
+        if not exists:
+            return self.gone(kind, key, known.uid)
+        self._unlink(kind, key, known)
+        return Change(_concerned(kind, key, known), known.value, None)
+
     def deleting(self, kind: Kind, key: Key, uid: str) -> None:
         """Take that the deletion of a child was accepted, before a watch shows it."""
         known = self._entries[kind].get(key)

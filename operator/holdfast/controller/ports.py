@@ -1,0 +1,51 @@
+"""What the controller needs of its neighbours. The composition root brings the real ones, tests bring small ones of their own."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from holdfast.api.model import HuggingFaceSource
+from holdfast.api.names import Key
+from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.cluster.port import Manifest
+from holdfast.domain.plan import Plan
+from holdfast.domain.snapshot import DeploymentView, GatewayView, RevisionView, Snapshot
+
+Decide = Callable[[Snapshot, datetime], Plan]
+"""`holdfast.domain.decide.decide`."""
+
+
+class Resolver(Protocol):
+    """`holdfast.sources.hub.HubResolver`."""
+
+    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
+        """Read the list of files of a repository at a commit.
+
+        Raises:
+            holdfast.sources.hub_errors.HubError: why there is none, with a `Reason`.
+        """
+        ...
+
+
+class Renderer(Protocol):
+    """`holdfast.render.deployment`."""
+
+    def engine_objects(self, deployment: DeploymentView, revision: RevisionView, replicas: int) -> Sequence[Manifest]:
+        """Return the children of one revision."""
+        ...
+
+    def shared_objects(self, deployment: DeploymentView) -> Sequence[Manifest]:
+        """Return the children that all revisions share."""
+        ...
+
+    def problems(self, model: ResolvedModel) -> Sequence[str]:
+        """Return why a model cannot be rendered, for people; nothing if it can."""
+        ...
+
+
+class Gateways(Protocol):
+    """What is known of the gateways: `holdfast.controller.gateway.GatewayReconciler`."""
+
+    def view(self, key: Key) -> GatewayView:
+        """Return what the gateway of the namespace was seen to do for a ModelDeployment."""
+        ...

@@ -1,0 +1,74 @@
+"""Builds the frozen snapshot that one decision looks at."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from holdfast.api.names import Key, revision_name
+from holdfast.controller.children import Matched
+from holdfast.controller.mirror import Mirror
+from holdfast.controller.ports import Gateways
+from holdfast.controller.records import LiveObject, Unreadable
+from holdfast.controller.resolutions import Resolutions
+from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, RevisionView, Settings, Snapshot
+
+
+class Snapshots:
+    """Builds snapshots from the mirror, the gateways and the answers of the Hub."""
+
+    def __init__(self, *, mirror: Mirror, gateways: Gateways, resolutions: Resolutions, settings: Settings) -> None:
+        self._mirror = mirror
+        self._gateways = gateways
+        self._resolutions = resolutions
+        self._settings = settings
+
+    def build(self, key: Key, matched: Matched) -> Snapshot | Unreadable | None:
+        """Return the snapshot of a ModelDeployment, None if there is none.
+
+        Args:
+            key: the ModelDeployment.
+            matched: what came of making its children match last.
+        """
+        deployment = self._mirror.deployment(key)
+        if deployment is None or isinstance(deployment, Unreadable):
+            return deployment
+        revisions = self._mirror.revisions(key)
+        unreadable = [each for each in revisions if isinstance(each, Unreadable)]
+        if unreadable:
+            # With a hole in its history nothing about this deployment may move: a number or an approval could be used twice.
+            told = "; ".join(f"ModelRevision {each.meta.key.name}: {each.problem}" for each in unreadable)
+            deployment = replace(deployment, spec=None, invalid=f"its history cannot be read: {told}"[:1024])
+        return Snapshot(
+            deployment=deployment,
+            settings=self._settings,
+            revisions=tuple(each for each in revisions if isinstance(each, RevisionView)),
+            approvals=tuple(sorted(self._approvals(key), key=_age)),
+            engines=self._engines(deployment, matched),
+            pods=tuple(self._mirror.pods(key)),
+            gateway=self._gateways.view(key),
+            resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
+            conflicts=tuple(text for _, text in matched.conflicts),
+            refused=tuple(text for _, text in matched.refused),
+        )
+
+    def owned(self, deployment: DeploymentView) -> list[LiveObject]:
+        """Return the children that a ModelDeployment really owns."""
+        return [child for child in self._mirror.children(deployment.meta.key) if child.owner_uid == deployment.meta.uid]
+
+    def _approvals(self, key: Key) -> Iterable[ApprovalView]:
+        return (each for each in self._mirror.approvals(key) if isinstance(each, ApprovalView))
+
+    def _engines(self, deployment: DeploymentView, matched: Matched) -> tuple[EngineView, ...]:
+        """Return the engines that run. One whose Service is somebody else's is not ready, whatever its pods say."""
+        squatted = {name.name for (_, name), _ in matched.conflicts}
+        views = []
+        for child in self.owned(deployment):
+            if child.engine is None or child.deleting:
+                continue
+            taken = revision_name(deployment.meta.key.name, child.engine.revision) in squatted
+            views.append(replace(child.engine, ready_replicas=0) if taken else child.engine)
+        return tuple(sorted(views, key=lambda view: view.revision))
+
+
+def _age(approval: ApprovalView) -> tuple[datetime, str]:
+    return approval.meta.created, approval.meta.key.name
