@@ -238,7 +238,7 @@ class HubAdmin:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=self._timeout)
         try:
-            connection.request("POST", f"/admin/{operation}", argument.model_dump_json(), headers)
+            connection.request("POST", f"/admin/{operation}", argument.model_dump_json().encode(), headers)
             response = connection.getresponse()
             body = response.read()
         finally:

@@ -47,7 +47,10 @@ class UnexpectedRequest(BaseModel):
 
 
 class Counters(BaseModel):
-    """Totals since the start or the last reset. Keys of ``requests`` are ``<route> <status>``, of ``bytes`` routes."""
+    """Totals since the start or the last reset.
+
+    Keys of ``requests`` are ``<route> <status>`` (``unanswered`` for stalled ones), keys of ``bytes`` are routes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +59,7 @@ class Counters(BaseModel):
 
     @property
     def total_requests(self) -> int:
-        """All requests that were answered."""
+        """All requests that ended."""
         return sum(self.requests.values())
 
 
@@ -80,7 +83,7 @@ class Journal:
 
     def finish(self, record: RequestRecord) -> None:
         """Note that a request was answered."""
-        self._requests[f"{record.route} {record.status}"] += 1
+        self._requests[f"{record.route} {record.status or 'unanswered'}"] += 1
         self._bytes[record.route] += record.bytes
 
     def requests(self, match: str = ".", after: int = 0) -> list[RequestRecord]:

@@ -102,6 +102,11 @@ class HubService:
             outgoing = await self._decide(raw, find, record)
             record.status = outgoing.status
             return await send(raw, outgoing, record)
+        except ConnectionError:
+            # The client went away, or the hub stops: nobody is left to answer.
+            if raw.transport is not None:
+                raw.transport.close()
+            return web.Response(status=503)
         finally:
             state.journal.finish(record)
 
