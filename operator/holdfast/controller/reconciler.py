@@ -1,0 +1,197 @@
+"""One ModelDeployment: look, decide, do one thing, look again.
+
+All decisions are `decide`'s. What is here makes them happen in an order that survives a kill at any point: writes of our own
+objects one by one until none is left, then children, and what takes something away only after the ModelDeployment was read once
+more from the API server itself.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from holdfast.api.names import Key
+from holdfast.api.reasons import ConditionType
+from holdfast.cluster import kinds
+from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, NotFound, Transient
+from holdfast.cluster.port import Cluster, Manifest
+from holdfast.controller.children import Children, Matched, Owner
+from holdfast.controller.mirror import Mirror
+from holdfast.controller.observer import Observer
+from holdfast.controller.ports import Decide, Renderer
+from holdfast.controller.queue import WorkQueue
+from holdfast.controller.records import Unreadable
+from holdfast.controller.resolutions import Resolutions
+from holdfast.controller.snapshots import Snapshots
+from holdfast.controller.writer import Writer
+from holdfast.controller.writes import Writes
+from holdfast.domain.plan import Plan
+from holdfast.domain.proposal import current_desired
+from holdfast.domain.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+_STEPS: Final = 50
+"""Steps of one visit. A life has far fewer in a row; more means that two rules undo each other."""
+_RACES: Final = 5
+"""Lost races of one visit; then others get their turn first."""
+_SOONEST: Final = 0.05
+"""Seconds before a wake-up at least: the clocks differ by fractions of a second."""
+
+
+class Reconciler:
+    """Brings ModelDeployments to where their owners decided that they should be."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        mirror: Mirror,
+        queue: WorkQueue,
+        writer: Writer,
+        writes: Writes,
+        children: Children,
+        snapshots: Snapshots,
+        resolutions: Resolutions,
+        renderer: Renderer,
+        decide: Decide,
+        observer: Observer,
+    ) -> None:
+        self._cluster = cluster
+        self._mirror = mirror
+        self._queue = queue
+        self._writer = writer
+        self._writes = writes
+        self._children = children
+        self._snapshots = snapshots
+        self._resolutions = resolutions
+        self._renderer = renderer
+        self._decide = decide
+        self._observer = observer
+        self._matched: dict[Key, Matched] = {}
+
+    async def reconcile(self, key: Key) -> None:
+        """Do what is to be done about one ModelDeployment now, and queue it for when there is more.
+
+        Raises:
+            Failure: it could not be finished; the kind says when to come back.
+        """
+        lost_races = 0
+        for _ in range(_STEPS):
+            snapshot = self._snapshots.build(key, self._matched.get(key, Matched()))
+            if snapshot is None:
+                self._forget(key)
+                return
+            if isinstance(snapshot, Unreadable):
+                logger.error("object cannot be read", extra={"deployment": key, "problem": snapshot.problem})
+                return
+            try:
+                plan = await self._step(key, snapshot)
+            except (Conflict, NotFound) as lost:
+                lost_races += 1
+                if lost_races > _RACES:
+                    raise
+                logger.debug("lost a race", extra={"deployment": key, "error": str(lost)})
+                continue
+            if plan is not None:
+                self._rest(key, snapshot, plan)
+                return
+        raise Transient(f"ModelDeployment {key.namespace}/{key.name} did not settle in {_STEPS} steps")
+
+    async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
+        """Do one thing; return the plan if nothing was left to do."""
+        now = self._cluster.now()
+        plan = self._decide(snapshot, now)
+        self._ask(key, snapshot, plan)
+        if plan.write is not None and not self._troubled_before(key, snapshot):
+            await self._writes.execute(snapshot, plan.write, now)
+            return None
+        before = self._matched.get(key, Matched())
+        matched = await self._match(key, snapshot, plan)
+        self._matched[key] = replace(matched, changed=False)
+        return plan if matched == before and plan.write is None else None
+
+    def _troubled_before(self, key: Key, snapshot: Snapshot) -> bool:
+        """Whether, after a start, the children must be looked at before the status may say that all is well.
+
+        What stands in a child's way is known in memory only; `plan.engines` follows from what is persisted, so acting on it
+        before a write is safe.
+        """
+        conditions = snapshot.deployment.status.conditions or []
+        return key not in self._matched and any(condition.type is ConditionType.STALLED for condition in conditions)
+
+    async def _match(self, key: Key, snapshot: Snapshot, plan: Plan) -> Matched:
+        deployment = snapshot.deployment
+        if deployment.meta.deleting:
+            return Matched()
+        await self._make_sure(key, snapshot, plan)
+        owner = Owner(key=key, uid=deployment.meta.uid)
+        result = Matched()
+        if deployment.spec is not None:
+            for objects, missing in self._desired(snapshot, plan):
+                if missing is not None:
+                    result += Matched(refused=(((kinds.MODEL_REVISION, key), missing),))
+                result += await self._children.match(objects, by=key, owner=owner)
+        for child in self._snapshots.owned(deployment):
+            if child.revision in plan.remove and not child.deleting:
+                await self._children.remove(child.kind, child.key, uid=child.uid)
+                logger.info("child removed", extra={"deployment": key, "child": f"{child.kind.kind} {child.key.name}"})
+                result += Matched(changed=True)
+        return result
+
+    def _desired(self, snapshot: Snapshot, plan: Plan) -> list[tuple[Sequence[Manifest], str | None]]:
+        """Return the children in the groups that stand or fall together, or what keeps a group from being rendered."""
+        deployment = snapshot.deployment
+        groups: list[tuple[Sequence[Manifest], str | None]] = [(self._renderer.shared_objects(deployment), None)]
+        by_number = {view.spec.number: view for view in snapshot.revisions}
+        for intent in plan.engines:
+            revision = by_number.get(intent.revision)
+            if revision is None:
+                groups.append(((), f"revision {intent.revision} has a role, and its ModelRevision is gone"))
+                continue
+            try:
+                groups.append((self._renderer.engine_objects(deployment, revision, intent.replicas), None))
+            except ValueError as error:  # an older operator does not know how the revision was rendered
+                groups.append(((), str(error)))
+        return groups
+
+    async def _make_sure(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+        """Before taking anything away, read the ModelDeployment past the mirror.
+
+        Raises:
+            Conflict: it is not the one that was decided on.
+        """
+        counts = {intent.revision: intent.replicas for intent in plan.engines}
+        shrinks = any(engine.replicas > counts.get(engine.revision, engine.replicas) for engine in snapshot.engines)
+        if not plan.remove and not shrinks:
+            return
+        found = await self._writer.refresh(kinds.MODEL_DEPLOYMENT, key, by=key)
+        seen = snapshot.deployment.meta.resource_version
+        if found is None or found["metadata"]["resourceVersion"] != seen:
+            raise Conflict(f"ModelDeployment {key.namespace}/{key.name} changed")
+
+    def _ask(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+        spec = snapshot.deployment.spec
+        if spec is not None and plan.resolve:
+            self._resolutions.want(key, spec.model)
+        elif plan.write is None and (spec is None or current_desired(snapshot) is not None):
+            self._resolutions.release(key)
+
+    def _rest(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
+        """Queue the key for when there is something to do though nothing changes."""
+        self._observer.deployment(key, snapshot.deployment.status)
+        if plan.wake_at is not None:
+            delay = (plan.wake_at - self._cluster.now()).total_seconds()
+            self._queue.add_after(key, max(_SOONEST, delay))
+        matched = self._matched.get(key, Matched())
+        if matched.waiting:
+            self._queue.add_after(key, RETRY_WAITING)
+        elif matched.trouble:
+            self._queue.add_after(key, RETRY_REJECTED)
+
+    def _forget(self, key: Key) -> None:
+        self._resolutions.release(key)
+        self._matched.pop(key, None)
+        self._writes.forget(key)
+        self._queue.forget(key)
+        self._observer.deployment(key, None)
