@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -41,16 +41,22 @@ def printable(text: str) -> str:
     )
 
 
+def _console(stream: TextIO) -> Console:
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
 class Terminal:
     """The three streams of the process."""
 
     def __init__(self) -> None:
-        self._out = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, width=self._width(sys.stdout.isatty()))
-        self._err = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, width=self._width(sys.stderr.isatty()))
+        self._out, self._err = _console(sys.stdout), _console(sys.stderr)
 
-    @staticmethod
-    def _width(on_terminal: bool) -> int | None:
-        return None if on_terminal else _PIPE_WIDTH
+    def aside(self) -> "Terminal":
+        """Return a terminal that prints its text on stderr, for what accompanies data on stdout."""
+        other = Terminal()
+        other._out = other._err
+        return other
 
     def line(self, text: str = "", style: str = "") -> None:
         """Print one or more lines of text on stdout."""
@@ -96,6 +102,10 @@ class Terminal:
         yaml.safe_dump(
             value, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=output is Output.YAML, width=_PIPE_WIDTH
         )
+
+    def raw(self, text: str) -> None:
+        """Print text for another program as it is; nothing in it may come from elsewhere unchecked."""
+        sys.stdout.write(text)
 
     def document(self, value: Any) -> None:
         """Print one line of JSON, for streams of changes, and hand it on at once."""

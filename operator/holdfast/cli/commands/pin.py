@@ -1,0 +1,166 @@
+"""``holdfast pin``."""
+
+import asyncio
+import re
+from datetime import UTC
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from holdfast.cli.options import Verbose
+from holdfast.cli.session import session_of
+from holdfast.cli.terminal import Output
+
+if TYPE_CHECKING:
+    from holdfast.cli.manifest import Remarks
+    from holdfast.cli.pinning import Pinned, Wanted
+
+_HUB: Final = "https://huggingface.co"
+_ENGINES: Final = ("VLLM", "TGI", "SGLang", "LlamaCpp")
+
+
+class ManifestForm(StrEnum):
+    """Forms of a manifest."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+def _engine(value: str | None) -> str | None:
+    """Accept an engine however its letters are cased."""
+    if value is None:
+        return None
+    for name in _ENGINES:
+        if name.lower() == value.lower():
+            return name
+    raise typer.BadParameter(f"{value!r} is none of {', '.join(_ENGINES)}")
+
+
+def _repository(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@.+)?", value, re.ASCII):
+        raise typer.BadParameter(f"{value!r} is not OWNER/NAME or OWNER/NAME@REF")
+    return value
+
+
+EXAMPLES: Final = (
+    "holdfast pin Qwen/Qwen2.5-7B-Instruct --image docker.io/vllm/vllm-openai:v0.11.0",
+    "holdfast pin Qwen/Qwen2.5-7B-Instruct-GGUF@main --file qwen2.5-7b-instruct-q5_k_m.gguf",
+    "holdfast pin Qwen/Qwen2.5-7B-Instruct --name support-chat -n team-a | kubectl apply -f -",
+)
+
+
+def pin(
+    ctx: typer.Context,
+    repository: Annotated[
+        str,
+        typer.Argument(
+            metavar="REPO[@REF]",
+            callback=_repository,
+            show_default=False,
+            help="Repository on the Hub, and a branch, tag or commit of it; without one, the branch main.",
+        ),
+    ],
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine",
+            callback=_engine,
+            metavar="|".join(_ENGINES),
+            show_default=False,
+            help="Inference engine; without it LlamaCpp for a repository of .gguf files, else VLLM.",
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="NAME:TAG|NAME@DIGEST",
+            show_default=False,
+            help="Engine image; a tag is resolved to its digest. Without it, the newest that the engine's project publishes.",
+        ),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("--file", metavar="PATH", show_default=False, help="The .gguf file to load, when there are several."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include", metavar="PATTERN", show_default=False, help="Take only the files that match; repeat it for more."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            show_default=False,
+            help="Name of the ModelDeployment; without it, made from the repository's.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", metavar="NAMESPACE", show_default=False, help="Namespace to write into the manifest."),
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint", metavar="URL", show_default=False, help=f"URL of the Hub; without it HF_ENDPOINT, else {_HUB}."
+        ),
+    ] = None,
+    output: Annotated[
+        ManifestForm, typer.Option("--output", "-o", help="Form of the manifest; JSON has no remarks.")
+    ] = ManifestForm.YAML,
+    verbose: Verbose = False,
+) -> None:
+    """Print a ready, pinned ModelDeployment.
+
+    Asks the Hub for the commit and the hash of each file, and the registry for the image's digest. Nothing is written to a
+    cluster. The token in HF_TOKEN opens gated and private repositories; private images use ~/.docker/config.json.
+    """
+    import asyncio
+
+    from holdfast.api.model import EngineType
+    from holdfast.cli import pinning
+    from holdfast.cli.manifest import manifest, yaml_text
+
+    session = session_of(ctx, verbose=verbose)
+    asked_repository, _, ref = repository.partition("@")
+    wanted = pinning.Wanted(
+        repository=asked_repository,
+        ref=ref or "main",
+        engine=EngineType(engine) if engine else None,
+        image=image,
+        file=file,
+        include=include or [],
+        name=name,
+        endpoint=(endpoint or session.environ.get("HF_ENDPOINT") or _HUB).rstrip("/"),
+    )
+    with session.terminal.progress(f"asking {wanted.endpoint} about {repository}"):
+        pinned = asyncio.run(pinning.pin(wanted, session.environ))
+    document = manifest(pinned.name, namespace, pinned.spec)
+    if output is ManifestForm.JSON:
+        session.terminal.data(document, Output.JSON)
+    else:
+        session.terminal.raw(yaml_text(document, _remarks(wanted, pinned, session.now().astimezone(UTC).strftime("%Y-%m-%d"))))
+
+
+def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
+    """Return what the manifest tells its reader about where its values come from."""
+    from holdfast.api.model import EngineType
+    from holdfast.cli import words
+    from holdfast.cli.manifest import Remarks
+
+    files = pinned.source.files
+    asked = "by digest" if pinned.image.asked.digest else f"{pinned.image.asked.tag} on {today}"
+    platforms = f" ({', '.join(pinned.image.platforms)})" if pinned.image.platforms else ""
+    needs_accelerator = pinned.choice.engine is not EngineType.LLAMA_CPP
+    return Remarks(
+        head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
+        commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.source.commit else "",
+        manifest_digest=f"{len(files)} of {pinned.listed} files, {words.size(sum(file.size for file in files))}",
+        include=pinned.choice.why,
+        image=f"{asked}{platforms}",
+        foot=("  serving: {accelerator: {resource: nvidia.com/gpu, count: 1}}",) if needs_accelerator else (),
+    )
