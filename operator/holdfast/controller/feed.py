@@ -14,6 +14,9 @@ from holdfast.domain.snapshot import WeightsState
 
 logger = logging.getLogger(__name__)
 
+_Stream = tuple[Kind, str | None]
+"""A watch: a kind, in one namespace or in all."""
+
 
 class Feed:
     """Takes what the API server tells.
@@ -25,15 +28,17 @@ class Feed:
         self._mirror = mirror
         self._queue = queue
         self._observer = observer
-        self._watched: dict[Kind, int] = defaultdict(int)
-        self._expected: dict[Kind, tuple[int, float]] = {}
+        self._watched: dict[_Stream, int] = defaultdict(int)
+        self._expected: dict[_Stream, tuple[int, float]] = {}
 
     def event(self, kind: Kind, raw: Manifest, *, deleted: bool = False) -> None:
         """Take what a watch tells of one object."""
-        self._watched[kind] = max(self._watched[kind], _version(raw.get("metadata") or {}))
-        expected = self._expected.get(kind)
-        if expected is not None and self._watched[kind] >= expected[0]:
-            del self._expected[kind]
+        metadata = raw.get("metadata") or {}
+        for stream in ((kind, None), (kind, str(metadata.get("namespace") or ""))):
+            self._watched[stream] = max(self._watched[stream], _version(metadata))
+            expected = self._expected.get(stream)
+            if expected is not None and self._watched[stream] >= expected[0]:
+                del self._expected[stream]
         change = self._mirror.observe(kind, raw, deleted=deleted)
         self._count(change)
         priority = Priority.HIGH if kind is kinds.MODEL_APPROVAL else Priority.NORMAL
@@ -46,19 +51,24 @@ class Feed:
         Args:
             kind: the kind that was listed.
             listing: the list.
-            namespace: the namespace that was listed, None for all.
+            namespace: the namespace that was listed and is watched, None for all.
             at: the monotonic time; from now on the watch has to deliver the newest of these objects.
         """
+        stream = (kind, namespace)
         newest = max((_version(item.get("metadata") or {}) for item in listing.items), default=0)
-        if newest > self._watched[kind] and kind not in self._expected:
-            self._expected[kind] = (newest, at)
-        keys = self._mirror.replace(kind, listing, namespace=namespace)
-        for key in keys:
+        if newest <= self._watched[stream]:
+            self._expected.pop(stream, None)
+        else:
+            self._expected[stream] = (newest, self._expected.get(stream, (0, at))[1])
+        for key in self._mirror.replace(kind, listing, namespace=namespace):
             self._queue.add(key, Priority.LOW)
 
     def deaf(self, now: float) -> dict[Kind, float]:
-        """Return for how many seconds each kind's watch has failed to deliver what a list has shown."""
-        return {kind: now - since for kind, (_, since) in self._expected.items()}
+        """Return for how many seconds the watch of each kind has failed to deliver what a list has shown.
+
+        An object that was deleted meanwhile is not delivered either: list again before drawing a conclusion.
+        """
+        return {kind: now - since for (kind, _), (_, since) in self._expected.items()}
 
     def _count(self, change: Change) -> None:
         before, after = change.before, change.after

@@ -174,7 +174,7 @@ class Mirror:
         found = [self._entries[kind][key].value for kind in kinds.CHILDREN for key in sorted(self._by_namespace[namespace][kind])]
         return [v for v in found if isinstance(v, LiveObject) and v.component == names.COMPONENT_GATEWAY]
 
-    def keys(self) -> Iterator[QueueKey]:
+    def everything(self) -> Iterator[QueueKey]:
         """Return everything that is reconciled: all ModelDeployments, and the gateways of namespaces that have or had any."""
         yield from list(self._entries[kinds.MODEL_DEPLOYMENT])
         for namespace in list(self._by_namespace):

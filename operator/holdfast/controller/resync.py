@@ -85,7 +85,7 @@ class Resync:
                         raise
                     logger.warning("cannot list yet", extra={"kind": kind.resource, "error": str(error)})
                     await asyncio.sleep(attempt * (0.5 + self._rng.random() / 2))
-        for key in self._mirror.keys():
+        for key in self._mirror.everything():
             self._queue.add(key, Priority.LOW)
         for kind in kinds.WATCHED:
             self.soon(kind)  # what was deleted between this list and kopf's own is known to neither
@@ -119,7 +119,7 @@ class Resync:
                 continue
             if kind is kinds.MODEL_DEPLOYMENT:
                 self._children.retry_contested()
-                for key in self._mirror.keys():
+                for key in self._mirror.everything():
                     self._queue.add(key, Priority.LOW)
 
     async def _list(self, kind: Kind) -> None:

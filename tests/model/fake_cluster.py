@@ -1,0 +1,443 @@
+"""A Kubernetes cluster in memory: the `Cluster` port with the semantics that the operator rests on, and faults on demand.
+
+It is deterministic and synchronous inside: no method waits, so a test decides alone what happens when. Four parties use it.
+
+The operator uses the methods of `holdfast.cluster.port.Cluster`.
+
+Users and the rest of the world use `put` (create or replace as somebody else), `edit`, `set_status` and `remove`; these never fail.
+
+The watches: every change appends to a stream per kind. `deliver(kind)` takes the next event, so that a test can interleave kinds
+as it likes, hold one back, or `lose(kind)` what is pending as an interrupted watch does; `relist(kind)` is what kopf does then.
+As on the real server an object that loses the label of the kind's selector is DELETED for the watch.
+
+Faults: `inject(when, error, verb=, kind=, skip=)` lets a coming call fail before or after its effect, with any exception;
+`Crash` is a kill of the operator: a BaseException, so that no handler of the operator survives it.
+
+What it has of the real one: integer resourceVersions that grow over all kinds, a uid per incarnation, generation on a change of the spec, writes without
+a change that change no resourceVersion, status as a subresource, preconditions (409), finalizers, server-side apply that takes
+over fields, removes what the manager applied before and no longer does, and keeps what others added. What it has not: schemas,
+defaults, admission, controllers; garbage collection is a step of its own (`collect_garbage`).
+"""
+
+import copy
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from holdfast.api.names import Key
+from holdfast.cluster import kinds
+from holdfast.cluster.errors import AlreadyExists, Conflict, NotFound
+from holdfast.cluster.kinds import Kind
+from holdfast.cluster.port import Listing, Manifest
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_SPECLESS: Final = frozenset({"metadata", "status", "apiVersion", "kind"})
+
+
+class Crash(BaseException):
+    """The operator's process is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the operator."""
+
+    verb: str
+    """As RBAC calls it: get, list, create, patch, update, delete."""
+    kind: Kind
+    key: Key | None
+    subresource: str = ""
+
+    @property
+    def is_write(self) -> bool:
+        return self.verb not in ("get", "list")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """What a watch would tell; `type` is None for an object of a re-list, as in kopf."""
+
+    kind: Kind
+    type: Literal["ADDED", "MODIFIED", "DELETED"] | None
+    object: Manifest
+
+
+@dataclass(slots=True)
+class _Fault:
+    when: Literal["before", "after"]
+    error: BaseException
+    verb: str | None
+    kind: Kind | None
+    skip: int
+
+    def hits(self, when: str, call: Call) -> bool:
+        if when != self.when or self.verb not in (None, call.verb) or self.kind not in (None, call.kind):
+            return False
+        if self.verb is None and not call.is_write:
+            return False  # a fault that names no verb is one of writes
+        self.skip -= 1
+        return self.skip < 0
+
+
+class FakeCluster:
+    """See the module's documentation."""
+
+    def __init__(self) -> None:
+        self.time = START
+        self.calls: list[Call] = []
+        """Every call of the operator, those that failed included."""
+        self.before_call: Callable[[Call], None] | None = None
+        """Called before every call of the operator takes effect, for instance to let somebody else act in between."""
+        self._objects: dict[Kind, dict[Key, Manifest]] = {}
+        self._applied: dict[tuple[Kind, Key], Manifest] = {}
+        self._streams: dict[Kind, deque[WatchEvent]] = {kind: deque() for kind in kinds.WATCHED}
+        self._faults: list[_Fault] = []
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+        self._version = 0
+
+    # the port
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def list(self, kind: Kind, *, namespace: str | None = None, selector: str | None = None) -> Listing:
+        call = Call("list", kind, None)
+        self._begin(call)
+        items = tuple(
+            copy.deepcopy(found)
+            for key, found in sorted(self._of(kind).items())
+            if namespace in (None, key.namespace) and (selector is None or selector in _labels(found))
+        )
+        self._end(call)
+        return Listing(resource_version=str(self._version), items=items)
+
+    async def get(self, kind: Kind, key: Key) -> Manifest:
+        call = Call("get", kind, key)
+        self._begin(call)
+        found = copy.deepcopy(self._found(kind, key))
+        self._end(call)
+        return found
+
+    async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
+        key = _key(manifest)
+        call = Call("create", kind, key)
+        self._begin(call)
+        if key in self._of(kind):
+            raise AlreadyExists(f"{kind.resource} {key.name} already exists")
+        created = self._add(kind, manifest)
+        self._end(call)
+        return created
+
+    async def apply(self, kind: Kind, manifest: Manifest) -> Manifest:
+        key, uid = _key(manifest), manifest["metadata"].get("uid")
+        if not uid:
+            raise ValueError("an apply without uid")
+        call = Call("patch", kind, key)
+        self._begin(call)
+        live = self._of(kind).get(key)
+        if live is None or live["metadata"]["uid"] != uid:
+            raise Conflict(f"{kind.resource} {key.name}: uid mismatch")
+        body = _without_server_fields(manifest)
+        merged = _merge(_subtract(live, self._applied.get((kind, key), {}), body), body)
+        merged["status"] = live.get("status")
+        self._applied[kind, key] = body
+        written = self._store(kind, key, merged)
+        self._end(call)
+        return written
+
+    async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
+        key, metadata = _key(manifest), manifest["metadata"]
+        call = Call("update", kind, key)
+        self._begin(call)
+        live = self._found(kind, key)
+        self._check(live, metadata["uid"], metadata["resourceVersion"])
+        written = self._store(kind, key, {**copy.deepcopy(manifest), "status": live.get("status")})
+        self._end(call)
+        return written
+
+    async def replace_status(
+        self, kind: Kind, key: Key, *, uid: str, resource_version: str, status: Mapping[str, Any]
+    ) -> Manifest:
+        call = Call("update", kind, key, "status")
+        self._begin(call)
+        live = self._found(kind, key)
+        self._check(live, uid, resource_version)
+        written = self._store(kind, key, {**live, "status": copy.deepcopy(dict(status))})
+        self._end(call)
+        return written
+
+    async def annotate(self, kind: Kind, key: Key, *, uid: str, annotations: Mapping[str, str]) -> Manifest:
+        call = Call("patch", kind, key)
+        self._begin(call)
+        live = copy.deepcopy(self._found(kind, key))
+        self._check(live, uid, None)
+        live["metadata"]["annotations"] = {**live["metadata"].get("annotations", {}), **annotations}
+        written = self._store(kind, key, live)
+        self._end(call)
+        return written
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
+        call = Call("delete", kind, key)
+        self._begin(call)
+        live = self._of(kind).get(key)
+        if live is not None:
+            self._check(live, uid, None)
+            self.remove(kind, key)
+        self._end(call)
+
+    # users and the world
+
+    def put(self, kind: Kind, manifest: Manifest) -> Manifest:
+        """Create an object, or replace its spec, data and marks, as somebody else than the operator."""
+        key = _key(manifest)
+        live = self._of(kind).get(key)
+        if live is None:
+            return self._add(kind, manifest)
+        merged = {**copy.deepcopy(manifest), "status": live.get("status")}
+        merged["metadata"] = {**live["metadata"], **merged["metadata"]}
+        return self._store(kind, key, merged)
+
+    def edit(self, kind: Kind, key: Key, change: Callable[[Manifest], None]) -> Manifest:
+        """Change an object in place, as somebody else than the operator."""
+        live = copy.deepcopy(self._found(kind, key))
+        change(live)
+        return self._store(kind, key, live)
+
+    def set_status(self, kind: Kind, key: Key, status: Manifest) -> Manifest:
+        """Write a status, as the controller of that kind does."""
+        return self._store(kind, key, {**self._found(kind, key), "status": copy.deepcopy(status)})
+
+    def remove(self, kind: Kind, key: Key) -> None:
+        """Delete an object: at once, or by a deletionTimestamp if it has finalizers. Its dependents stay until `collect_garbage`."""
+        live = copy.deepcopy(self._found(kind, key))
+        if live["metadata"].get("finalizers"):
+            live["metadata"].setdefault("deletionTimestamp", _stamp(self.time))
+            self._store(kind, key, live)
+            return
+        del self._of(kind)[key]
+        self._applied.pop((kind, key), None)
+        live["metadata"]["resourceVersion"] = self._next_version()
+        if self._seen(kind, live):
+            self._tell(kind, "DELETED", live)
+
+    def collect_garbage(self) -> int:
+        """Delete every object whose controlling owner no longer exists, as the garbage collector would; return how many."""
+        alive = {found["metadata"]["uid"] for objects in self._objects.values() for found in objects.values()}
+        doomed = [
+            (kind, key)
+            for kind, objects in self._objects.items()
+            for key, found in objects.items()
+            if any(owner["uid"] not in alive for owner in found["metadata"].get("ownerReferences", ()))
+        ]
+        for kind, key in doomed:
+            self.remove(kind, key)
+        return len(doomed)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(seconds=seconds)
+
+    # what a test sees
+
+    def read(self, kind: Kind, key: Key) -> Manifest | None:
+        """Return an object as it is, None if there is none."""
+        found = self._of(kind).get(key)
+        return copy.deepcopy(found) if found is not None else None
+
+    def every(self, kind: Kind) -> dict[Key, Manifest]:
+        """Return all objects of a kind."""
+        return copy.deepcopy(self._of(kind))
+
+    def writes(self) -> tuple[Call, ...]:
+        """Return the calls of the operator that were writes."""
+        return tuple(call for call in self.calls if call.is_write)
+
+    # watches
+
+    def pending(self, kind: Kind) -> int:
+        """Return how many events of a kind were not delivered yet."""
+        return len(self._streams[kind])
+
+    def deliver(self, kind: Kind) -> WatchEvent | None:
+        """Take the next event of a kind, None if there is none."""
+        stream = self._streams[kind]
+        return stream.popleft() if stream else None
+
+    def lose(self, kind: Kind) -> int:
+        """Forget the events of a kind that are pending, as an interrupted watch does; return how many were lost."""
+        lost = len(self._streams[kind])
+        self._streams[kind].clear()
+        return lost
+
+    def relist(self, kind: Kind) -> tuple[WatchEvent, ...]:
+        """Return what kopf tells when it lists a kind anew: what exists, and not a word of what was deleted meanwhile."""
+        self._streams[kind].clear()
+        found = (copy.deepcopy(each) for _, each in sorted(self._of(kind).items()) if self._seen(kind, each))
+        return tuple(WatchEvent(kind, None, each) for each in found)
+
+    # faults
+
+    def inject(
+        self,
+        when: Literal["before", "after"],
+        error: BaseException,
+        *,
+        verb: str | None = None,
+        kind: Kind | None = None,
+        skip: int = 0,
+    ) -> None:
+        """Let one coming call fail.
+
+        Args:
+            when: before its effect, or after it (the answer is lost).
+            error: what is raised: a failure of `holdfast.cluster.errors`, or `Crash`.
+            verb: only calls with this verb; absent means any write.
+            kind: only calls for this kind; absent means any.
+            skip: how many such calls to leave alone first.
+        """
+        self._faults.append(_Fault(when, error, verb, kind, skip))
+
+    def heal(self) -> None:
+        """Take back all faults that have not happened yet."""
+        self._faults.clear()
+
+    # inside
+
+    def _begin(self, call: Call) -> None:
+        self.calls.append(call)
+        if self.before_call is not None:
+            self.before_call(call)
+        self._strike("before", call)
+
+    def _end(self, call: Call) -> None:
+        self._strike("after", call)
+
+    def _strike(self, when: str, call: Call) -> None:
+        for fault in self._faults:
+            if fault.hits(when, call):
+                self._faults.remove(fault)
+                raise fault.error
+
+    def _of(self, kind: Kind) -> dict[Key, Manifest]:
+        return self._objects.setdefault(kind, {})
+
+    def _found(self, kind: Kind, key: Key) -> Manifest:
+        found = self._of(kind).get(key)
+        if found is None:
+            raise NotFound(f"{kind.resource} {key.namespace}/{key.name} not found")
+        return found
+
+    def _check(self, live: Manifest, uid: str, version: str | None) -> None:
+        metadata = live["metadata"]
+        if metadata["uid"] != uid or version not in (None, metadata["resourceVersion"]):
+            raise Conflict(f"{metadata['name']}: the object has been modified")
+
+    def _add(self, kind: Kind, manifest: Manifest) -> Manifest:
+        created = copy.deepcopy(manifest)
+        created.pop("status", None)
+        created["apiVersion"], created["kind"] = kind.api_version, kind.kind
+        created["metadata"] |= {
+            "uid": f"uid-{next(self._uids)}",
+            "creationTimestamp": _stamp(self.time),
+            "generation": 1,
+            "resourceVersion": self._next_version(),
+        }
+        self._of(kind)[_key(created)] = created
+        if self._seen(kind, created):
+            self._tell(kind, "ADDED", created)
+        return copy.deepcopy(created)
+
+    def _store(self, kind: Kind, key: Key, changed: Manifest) -> Manifest:
+        """Put a changed object in place of the live one, as one effective write or none."""
+        live = self._of(kind)[key]
+        written = {name: value for name, value in copy.deepcopy(changed).items() if value is not None}
+        keep = {name: live["metadata"][name] for name in ("uid", "creationTimestamp", "generation", "resourceVersion")}
+        written["metadata"] = {**written["metadata"], **keep}
+        if written == live:
+            return copy.deepcopy(live)
+        if _content(written) != _content(live):
+            written["metadata"]["generation"] += 1
+        written["metadata"]["resourceVersion"] = self._next_version()
+        before = self._seen(kind, live)
+        metadata = written["metadata"]
+        if "deletionTimestamp" in metadata and not metadata.get("finalizers"):
+            del self._of(kind)[key]
+            if before:
+                self._tell(kind, "DELETED", written)
+            return copy.deepcopy(written)
+        self._of(kind)[key] = written
+        if self._seen(kind, written):
+            self._tell(kind, "MODIFIED" if before else "ADDED", written)
+        elif before:
+            self._tell(kind, "DELETED", written)
+        return copy.deepcopy(written)
+
+    def _seen(self, kind: Kind, found: Manifest) -> bool:
+        selector = kinds.selector(kind)
+        return selector is None or selector in _labels(found)
+
+    def _tell(self, kind: Kind, event: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> None:
+        if kind in self._streams:
+            self._streams[kind].append(WatchEvent(kind, event, copy.deepcopy(found)))
+
+    def _next_version(self) -> str:
+        self._version = next(self._versions)
+        return str(self._version)
+
+
+def _key(manifest: Manifest) -> Key:
+    return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _labels(manifest: Manifest) -> Mapping[str, str]:
+    labels: Mapping[str, str] = manifest["metadata"].get("labels") or {}
+    return labels
+
+
+def _stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _content(manifest: Manifest) -> Manifest:
+    return {name: value for name, value in manifest.items() if name not in _SPECLESS}
+
+
+def _without_server_fields(manifest: Manifest) -> Manifest:
+    body = copy.deepcopy(manifest)
+    for field in ("uid", "resourceVersion", "managedFields"):
+        body["metadata"].pop(field, None)
+    return body
+
+
+def _merge(live: Any, body: Any) -> Any:
+    """Lay an applied body over the live object. Lists of named items merge by name, as list-maps do; other lists are replaced."""
+    if isinstance(live, dict) and isinstance(body, dict):
+        return {**live, **{name: _merge(live.get(name), value) for name, value in body.items()}}
+    if _is_map(live) and _is_map(body):
+        by_name = {item["name"]: item for item in live}
+        wanted = {item["name"] for item in body}
+        merged = [_merge(by_name.get(item["name"]), item) for item in body]
+        return merged + [copy.deepcopy(item) for item in live if item["name"] not in wanted]
+    return copy.deepcopy(body)
+
+
+def _subtract(live: Any, applied: Any, body: Any) -> Any:
+    """Take away what was applied before and is not any more."""
+    if isinstance(live, dict) and isinstance(applied, dict):
+        mapping = body if isinstance(body, dict) else {}
+        kept = {name: value for name, value in live.items() if name not in applied or name in mapping}
+        return {
+            name: _subtract(value, applied[name], mapping[name]) if name in applied else value for name, value in kept.items()
+        }
+    if _is_map(live) and _is_map(applied) and _is_map(body):
+        dropped = {item["name"] for item in applied} - {item["name"] for item in body}
+        return [item for item in live if item["name"] not in dropped]
+    return live
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
