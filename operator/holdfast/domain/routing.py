@@ -88,6 +88,23 @@ def live_arms(status: ModelDeploymentStatus, spec: ModelDeploymentSpec | None) -
     return frozenset(arms)
 
 
+def served_by(status: ModelDeploymentStatus) -> dict[str, str]:
+    """Return what an answer of each arm is marked with: ``stable``, ``candidate`` or ``fallback``.
+
+    An arm that is none of these, such as an external, is ``fallback``: nothing else can be answering.
+    """
+    marks = {}
+    if status.last_known_good is not None:
+        marks[revision_arm(status.last_known_good.revision)] = "fallback"
+    if status.candidate is not None:
+        marks[revision_arm(status.candidate.revision)] = "candidate"
+    if status.stable is not None:
+        marks[revision_arm(status.stable.revision)] = "stable"
+    if status.fallback is not None and (target := _fallback_arm(status.fallback, status)) is not None:
+        marks[target] = "fallback"
+    return marks
+
+
 def observed(view: GatewayView, arms: Mapping[str, int]) -> bool:
     """Say whether every ready gateway pod reported that it routes by exactly these arms. False when no pod is ready.
 

@@ -1,0 +1,214 @@
+"""A real Envoy on loopback that runs what the operator would publish."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from holdfast.api.names import GATEWAY_CONFIG_HOST
+from holdfast.domain.gateway import Clusters, Route, Routing
+from holdfast.domain.gateway_plan import GatewayPlan
+from holdfast.render.gateway.bootstrap import bootstrap
+from holdfast.render.gateway.layout import Layout
+from holdfast.render.gateway.publication import Publication, publication
+from testbed import envoy
+
+NAMESPACE = "team-a"
+_START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def volume(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files as the kubelet does: a folder of its own, then a swap of the symlink ``..data``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"..{time.time_ns()}"
+    target.mkdir()
+    for name, text in files.items():
+        (target / name).write_text(text)
+    old = (folder / "..data").resolve() if (folder / "..data").is_symlink() else None
+    (folder / "..data_tmp").symlink_to(target.name)
+    (folder / "..data_tmp").rename(folder / "..data")
+    for name in files:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def route(arms: Mapping[str, int], *, serial: int = 1, header: str = "x-user-id") -> Route:
+    return Route(serial=serial, arms=arms, header=header)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a client got."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def revision(self) -> str | None:
+        return self.headers.get("x-holdfast-revision")
+
+    @property
+    def served_by(self) -> str | None:
+        return self.headers.get("x-holdfast-served-by")
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Envoy with the files of one namespace."""
+
+    folder: Path
+    layout: Layout
+    session: aiohttp.ClientSession
+    serial: int = 0
+    current: Publication | None = None
+    marks: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def publish(self, routes: Mapping[str, Route] | None = None, clusters: Mapping[str, Clusters] | None = None) -> int:
+        """Change what is named; returns the serial."""
+        before = self.current
+        if routes is None:
+            routes = before.routing.routes if before is not None else {}
+        else:
+            self.serial += 1
+        if clusters is None:
+            clusters = before.clusters if before is not None else {}
+        plan = GatewayPlan(
+            routing=Routing(serial=self.serial, routes=routes),
+            clusters=clusters,
+            waiting={},
+            unobserved=frozenset(),
+            clusters_first=False,
+        )
+        self.current = publication(plan, self.marks, self.layout, routes=None, clusters=None)
+        if before is None or before.clusters_data != self.current.clusters_data:
+            volume(Path(self.layout.config_directory) / "clusters", self.current.clusters_data)
+        if before is None or before.routes_data != self.current.routes_data:
+            volume(Path(self.layout.config_directory) / "routes", self.current.routes_data)
+        return self.serial
+
+    async def start(self) -> None:
+        if self.current is None:
+            self.publish()
+        file = self.folder / "bootstrap.json"
+        file.write_text(json.dumps(bootstrap(self.layout)))
+        options = ["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
+        with (self.folder / "envoy.log").open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                str(envoy.binary()), "-c", str(file), *options, stdout=log, stderr=log
+            )
+        await self.until_serial(self.serial, _START_SECONDS)
+
+    async def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "envoy.log").read_text()
+
+    async def config(self) -> Any:
+        answer = await self.ask("/config", host=GATEWAY_CONFIG_HOST, method="GET")
+        return answer.json()
+
+    async def until_serial(self, serial: int, seconds: float = 10) -> None:
+        """Wait until Envoy answers by a publication."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, ValueError):
+                if (await self.config())["serial"] >= serial:
+                    return
+            if self.process is None or self.process.returncode is not None or time.monotonic() > deadline:
+                raise AssertionError(f"Envoy does not answer by serial {serial}:\n{self.log[-4000:]}")
+            await asyncio.sleep(0.01)
+
+    async def clusters(self) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.layout.metrics_port}/clusters"
+        async with self.session.get(url) as response:
+            value = await response.json(content_type=None)
+        return {status["name"]: status for status in value["cluster_statuses"]}
+
+    async def until_known(self, *names: str) -> None:
+        """Wait until Envoy has clusters with at least one endpoint."""
+        for _ in range(1000):
+            known = await self.clusters()
+            if all(name in known and ("/arm-" in name or known[name].get("host_statuses")) for name in names):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"Envoy does not know {names}:\n{self.log[-4000:]}")
+
+    async def ask(
+        self,
+        path: str = "/v1/chat/completions",
+        *,
+        host: str = "support-chat",
+        user: str | None = None,
+        method: str = "POST",
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send one request."""
+        from yarl import URL
+
+        sent = {"host": host, **({} if user is None else {"x-user-id": user}), **(headers or {})}
+        if data is not None:
+            sent.setdefault("content-type", "application/json")
+        url = URL(f"http://127.0.0.1:{self.layout.http_port}{path}", encoded=True)
+        async with self.session.request(method, url, data=data, headers=sent, allow_redirects=False) as response:
+            return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def revisions(self, users: list[str], parallel: int = 16) -> dict[str, str]:
+        """Return which revision each user gets; fails on any failed request."""
+        limit = asyncio.Semaphore(parallel)
+        seen: dict[str, str] = {}
+
+        async def one(user: str) -> None:
+            async with limit:
+                answer = await self.ask(user=user)
+            assert answer.status == 200, answer
+            seen[user] = answer.json()["revision"]
+
+        await asyncio.gather(*(one(user) for user in users))
+        return seen
+
+
+def layout(folder: Path, engines: Mapping[tuple[str, int], int], **changes: Any) -> Layout:
+    """Return a layout on loopback: `engines` are ports by deployment and revision."""
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    base = Layout(
+        namespace=NAMESPACE,
+        config_directory=str(folder / "config"),
+        run_directory=str(folder / "run"),
+        listen_address="127.0.0.1",
+        http_port=free_port(),
+        metrics_port=free_port(),
+        engine_address=lambda deployment, revision: ("127.0.0.1", engines[deployment, revision]),
+    )
+    return replace(base, **changes)
