@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from testbed import cgroups, control, control_plane, gpus, kwok, machine, network, places, prometheus, record
+from testbed import cgroups, control, gpus, kwok, machine, network, places, prometheus, record
 from testbed.certificates import Authority
 from testbed.control import Control, ProgramStatus
 from testbed.control_plane import ControlPlane
@@ -51,7 +51,6 @@ class Testbed:
         self._progress = progress or Progress()
         self.programs = Programs(self._progress)
         self._record: record.Record | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def attach(cls, name: str = "default", *, progress: Progress | None = None) -> Self:
@@ -141,6 +140,13 @@ class Testbed:
         pid = str(self.control.pid())
         return ["nsenter", "--target", pid, "--mount", "--net", "--pid", "--", *command]
 
+    def run(self, *command: str) -> str:
+        """Run a command in the bed's namespaces and return its output; raises TestbedError with its message."""
+        result = subprocess.run(self.inside(command), env=self.environment(), capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise TestbedError(f"{' '.join(command)} failed in the bed: {result.stderr.strip()}")
+        return result.stdout
+
     def environment(self) -> dict[str, str]:
         """Return the caller's environment with the bed's programs on PATH, its kubeconfig and containerd's address."""
         folders = [str(folder) for folder in self.programs.built()]
@@ -168,7 +174,6 @@ class Testbed:
             program = self.programs.path("prometheus")
             listen = f"{self.node_address}:{port}"
             prometheus.start(self.control, self.kubectl, self._control_plane, program, listen=listen, scrape=scrape)
-            control_plane.wait_for_port(listen, self.control, "Prometheus")
             url.write_text(f"http://{listen}")
         return url.read_text()
 
@@ -249,8 +254,7 @@ class Testbed:
             if owner is not None:
                 descriptor = os.pidfd_open(owner.pid)
                 stack.callback(os.close, descriptor)
-            self._process = control.launch(self.directory, namespaces=full, owner=descriptor)
-        supervisor = control.wait_until_alive(self.directory, self._process, within=20)
+            supervisor = control.launch(self.directory, namespaces=full, owner=descriptor)
         plane = self._control_plane
         authority = plane.write_credentials()
         node = None
@@ -276,22 +280,15 @@ class Testbed:
     def _abandon(self) -> None:
         """End what was started and keep the logs for whoever looks for the cause."""
         control.end(self.directory)
-        self._collect()
         if self._record is not None and self._record.block is not None:
             network.remove(self._record.block)
             cgroups.remove(self.name)
         self._record = None
 
-    def _collect(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
-
     def _clean(self) -> None:
         """Remove everything of a bed of this name, whoever started it and however it ended."""
         found = record.Record.read(self.directory)
         control.end(self.directory)
-        self._collect()
         if found is not None and found.block is not None:
             network.remove(found.block)
         if os.geteuid() == 0:

@@ -19,6 +19,8 @@ from typing import Any
 from testbed.errors import TestbedError
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
+_START_WITHIN_SECONDS = 20.0
+_DETACH = ("setsid", "--fork")
 _NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc")
 
 
@@ -33,27 +35,6 @@ class ProgramStatus:
     restarts: int
     exit_code: int | None
     log: str
-
-
-def launch(directory: Path, *, namespaces: bool, owner: int | None) -> "subprocess.Popen[bytes]":
-    """Start a supervisor for `directory`.
-
-    With `namespaces` it is PID 1 of its own PID, mount and network namespaces. With `owner` (a pidfd) the bed ends when
-    that process does.
-    """
-    command = [sys.executable, "-I", str(_SCRIPT), str(directory)]
-    if owner is not None:
-        command.append(str(owner))
-    with (directory / "logs" / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
-            [*_NAMESPACES, *command] if namespaces else command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            pass_fds=() if owner is None else (owner,),
-            start_new_session=True,
-        )
 
 
 class Control:
@@ -136,14 +117,31 @@ def _open_directory(path: Path) -> Any:
         os.close(descriptor)
 
 
-def wait_until_alive(directory: Path, process: "subprocess.Popen[bytes]", *, within: float) -> Control:
-    """Wait for the supervisor's socket; raises TestbedError with its log if it ends or does not come."""
+def launch(directory: Path, *, namespaces: bool, owner: int | None) -> Control:
+    """Start a supervisor for `directory` and wait until it answers; raises TestbedError with its log if it does not.
+
+    With `namespaces` it is PID 1 of its own PID, mount and network namespaces. With `owner` (a pidfd) the bed ends when
+    that process does. It is nobody's child, so that no caller has to collect it.
+    """
+    command = [*_DETACH, *(_NAMESPACES if namespaces else ()), sys.executable, "-I", str(_SCRIPT), str(directory)]
+    if owner is not None:
+        command.append(str(owner))
+    path = directory / "logs" / "supervisor.log"
+    with path.open("ab") as log:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            pass_fds=() if owner is None else (owner,),
+            check=True,
+        )
     control = Control(directory)
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + _START_WITHIN_SECONDS
     while not control.alive():
-        if process.poll() is not None or time.monotonic() > deadline:
-            log = (directory / "logs" / "supervisor.log").read_text(errors="replace").strip()
-            raise TestbedError(f"the bed's supervisor did not start: {log or 'no message'}")
+        if time.monotonic() > deadline or path.stat().st_size:
+            raise TestbedError(f"the bed's supervisor did not start: {path.read_text(errors='replace').strip()}")
         time.sleep(0.01)
     return control
 

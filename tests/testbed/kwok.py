@@ -26,6 +26,7 @@ def start(control: Control, kubectl: Kubectl, control_plane: ControlPlane, progr
         # A range for benchmarks (RFC 2544): the addresses of pods that do not exist.
         "--cidr=198.18.0.0/15",
         "--node-lease-duration-seconds=40",
+        "--v=WARN",
     ]
     control.start("kwok", command)
     kubectl.create([_node(number) for number in range(nodes)])

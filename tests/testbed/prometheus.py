@@ -1,5 +1,7 @@
 """Prometheus beside the bed: it scrapes pods that carry the usual annotations."""
 
+import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import yaml
 
 from testbed.certificates import Authority
 from testbed.control import Control
-from testbed.control_plane import ControlPlane
+from testbed.control_plane import READY_WITHIN_SECONDS, ControlPlane, check
 from testbed.kubectl import Kubectl
 
 _USER = "testbed:prometheus"
@@ -23,7 +25,7 @@ def start(
     listen: str,
     scrape: Sequence[Mapping[str, object]],
 ) -> None:
-    """Start it on `listen` (HOST:PORT); `scrape` are more entries for `scrape_configs`."""
+    """Start it on `listen` (HOST:PORT); `scrape` are more entries for `scrape_configs`; returns once it is ready."""
     kubeconfig = control_plane.component("prometheus")
     Authority.load(control_plane.pki).kubeconfig(kubeconfig, control_plane.server, _USER)
     kubectl.apply(_access())
@@ -40,6 +42,17 @@ def start(
         "--log.level=warn",
     ]
     control.start("prometheus", command)
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while not _ready(listen):
+        check(deadline, control, "Prometheus")
+
+
+def _ready(listen: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{listen}/-/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _configuration(kubeconfig: Path, scrape: Sequence[Mapping[str, object]]) -> dict[str, object]:

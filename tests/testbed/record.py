@@ -89,6 +89,21 @@ def locked(name: str | None) -> Iterator[None]:
     folder = places.beds()
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     path = folder / (f"{name}.lock" if name else "machine.lock")
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it before has removed it: what was waited for may be a file that nobody else will find.
+            if not _is_at(file.fileno(), path):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink()
+            return
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
