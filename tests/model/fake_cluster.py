@@ -32,6 +32,7 @@ from holdfast.cluster import kinds
 from holdfast.cluster.errors import AlreadyExists, Conflict, NotFound
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Listing, Manifest
+from model.server_side_apply import merge, subtract
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SPECLESS: Final = frozenset({"metadata", "status", "apiVersion", "kind"})
@@ -142,7 +143,7 @@ class FakeCluster:
         if live is None or live["metadata"]["uid"] != uid:
             raise Conflict(f"{kind.resource} {key.name}: uid mismatch")
         body = _without_server_fields(manifest)
-        merged = _merge(_subtract(live, self._applied.get((kind, key), {}), body), body)
+        merged = merge(subtract(live, self._applied.get((kind, key), {}), body), body)
         merged["status"] = live.get("status")
         self._applied[kind, key] = body
         written = self._store(kind, key, merged)
@@ -411,33 +412,3 @@ def _without_server_fields(manifest: Manifest) -> Manifest:
     for field in ("uid", "resourceVersion", "managedFields"):
         body["metadata"].pop(field, None)
     return body
-
-
-def _merge(live: Any, body: Any) -> Any:
-    """Lay an applied body over the live object. Lists of named items merge by name, as list-maps do; other lists are replaced."""
-    if isinstance(live, dict) and isinstance(body, dict):
-        return {**live, **{name: _merge(live.get(name), value) for name, value in body.items()}}
-    if _is_map(live) and _is_map(body):
-        by_name = {item["name"]: item for item in live}
-        wanted = {item["name"] for item in body}
-        merged = [_merge(by_name.get(item["name"]), item) for item in body]
-        return merged + [copy.deepcopy(item) for item in live if item["name"] not in wanted]
-    return copy.deepcopy(body)
-
-
-def _subtract(live: Any, applied: Any, body: Any) -> Any:
-    """Take away what was applied before and is not any more."""
-    if isinstance(live, dict) and isinstance(applied, dict):
-        mapping = body if isinstance(body, dict) else {}
-        kept = {name: value for name, value in live.items() if name not in applied or name in mapping}
-        return {
-            name: _subtract(value, applied[name], mapping[name]) if name in applied else value for name, value in kept.items()
-        }
-    if _is_map(live) and _is_map(applied) and _is_map(body):
-        dropped = {item["name"] for item in applied} - {item["name"] for item in body}
-        return [item for item in live if item["name"] not in dropped]
-    return live
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)

@@ -46,6 +46,10 @@ class Renderer(Protocol):
 class Gateways(Protocol):
     """What is known of the gateways: `holdfast.controller.gateway.GatewayReconciler`."""
 
-    def view(self, key: Key) -> GatewayView:
-        """Return what the gateway of the namespace was seen to do for a ModelDeployment."""
+    def view(self, key: Key) -> GatewayView | None:
+        """Return what the gateway of the namespace was seen to do for a ModelDeployment.
+
+        None before the gateway was looked at for the first time since the start: nothing may be decided on that. The key is
+        queued when the first view is there, and whenever it changes.
+        """
         ...

@@ -146,6 +146,7 @@ def _pod(raw: Manifest) -> PodRecord:
         component=component,
         deployment=labels.get(names.LABEL_DEPLOYMENT),
         ready=ready,
+        running=any("running" in _dict(each.get("state")) for each in status.get("containerStatuses") or []),
         deleting=deleting,
         address=status.get("podIP"),
         config=_dict(metadata.get("annotations")).get(names.ANNOTATION_CONFIG),

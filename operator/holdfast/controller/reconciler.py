@@ -22,7 +22,7 @@ from holdfast.controller.ports import Decide, Renderer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.records import Unreadable
 from holdfast.controller.resolutions import Resolutions
-from holdfast.controller.snapshots import Snapshots
+from holdfast.controller.snapshots import Blind, Snapshots
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
 from holdfast.domain.plan import Plan
@@ -82,6 +82,8 @@ class Reconciler:
             if snapshot is None:
                 self._forget(key)
                 return
+            if isinstance(snapshot, Blind):
+                return  # the gateway's reconciler queues the key once it has looked
             if isinstance(snapshot, Unreadable):
                 logger.error("object cannot be read", extra={"deployment": key, "problem": snapshot.problem})
                 return

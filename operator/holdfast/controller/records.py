@@ -68,6 +68,8 @@ class PodRecord:
     deployment: str | None
     ready: bool
     """Whether it may receive requests: its condition Ready is True and it is not being deleted."""
+    running: bool
+    """Whether a container of it runs; it may hold connections though it is not ready, or being deleted."""
     deleting: bool
     address: str | None
     """Its IP address, once it has one."""

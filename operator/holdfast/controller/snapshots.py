@@ -1,7 +1,7 @@
 """Builds the frozen snapshot that one decision looks at."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from holdfast.api.names import Key, revision_name
@@ -13,6 +13,11 @@ from holdfast.controller.resolutions import Resolutions
 from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, RevisionView, Settings, Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """The gateway was not looked at yet, so nothing can be decided."""
+
+
 class Snapshots:
     """Builds snapshots from the mirror, the gateways and the answers of the Hub."""
 
@@ -22,7 +27,7 @@ class Snapshots:
         self._resolutions = resolutions
         self._settings = settings
 
-    def build(self, key: Key, matched: Matched) -> Snapshot | Unreadable | None:
+    def build(self, key: Key, matched: Matched) -> Snapshot | Unreadable | Blind | None:
         """Return the snapshot of a ModelDeployment, None if there is none.
 
         Args:
@@ -32,6 +37,9 @@ class Snapshots:
         deployment = self._mirror.deployment(key)
         if deployment is None or isinstance(deployment, Unreadable):
             return deployment
+        gateway = self._gateways.view(key)
+        if gateway is None:
+            return Blind()
         revisions = self._mirror.revisions(key)
         unreadable = [each for each in revisions if isinstance(each, Unreadable)]
         if unreadable:
@@ -45,7 +53,7 @@ class Snapshots:
             approvals=tuple(sorted(self._approvals(key), key=_age)),
             engines=self._engines(deployment, matched),
             pods=tuple(self._mirror.pods(key)),
-            gateway=self._gateways.view(key),
+            gateway=gateway,
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
             refused=tuple(text for _, text in matched.refused),
