@@ -32,29 +32,13 @@ from holdfast.cluster import kinds
 from holdfast.cluster.errors import AlreadyExists, Conflict, NotFound
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Listing, Manifest
+from model.faults import Call, Crash, Fault
 from model.server_side_apply import merge, subtract
+
+__all__ = ["START", "Call", "Crash", "FakeCluster", "WatchEvent"]
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SPECLESS: Final = frozenset({"metadata", "status", "apiVersion", "kind"})
-
-
-class Crash(BaseException):
-    """The operator's process is killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of the operator."""
-
-    verb: str
-    """As RBAC calls it: get, list, create, patch, update, delete."""
-    kind: Kind
-    key: Key | None
-    subresource: str = ""
-
-    @property
-    def is_write(self) -> bool:
-        return self.verb not in ("get", "list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +48,6 @@ class WatchEvent:
     kind: Kind
     type: Literal["ADDED", "MODIFIED", "DELETED"] | None
     object: Manifest
-
-
-@dataclass(slots=True)
-class _Fault:
-    when: Literal["before", "after"]
-    error: BaseException
-    verb: str | None
-    kind: Kind | None
-    skip: int
-
-    def hits(self, when: str, call: Call) -> bool:
-        if when != self.when or self.verb not in (None, call.verb) or self.kind not in (None, call.kind):
-            return False
-        if self.verb is None and not call.is_write:
-            return False  # a fault that names no verb is one of writes
-        self.skip -= 1
-        return self.skip < 0
 
 
 class FakeCluster:
@@ -95,7 +62,7 @@ class FakeCluster:
         self._objects: dict[Kind, dict[Key, Manifest]] = {}
         self._applied: dict[tuple[Kind, Key], Manifest] = {}
         self._streams: dict[Kind, deque[WatchEvent]] = {kind: deque() for kind in kinds.WATCHED}
-        self._faults: list[_Fault] = []
+        self._faults: list[Fault] = []
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._version = 0
@@ -300,7 +267,7 @@ class FakeCluster:
             kind: only calls for this kind; absent means any.
             skip: how many such calls to leave alone first.
         """
-        self._faults.append(_Fault(when, error, verb, kind, skip))
+        self._faults.append(Fault(when, error, verb, kind, skip))
 
     def heal(self) -> None:
         """Take back all faults that have not happened yet."""
