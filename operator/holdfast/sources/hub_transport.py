@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils import parse_ratelimit_headers
+from huggingface_hub.utils._http import hf_request_event_hook
 
 from holdfast.sources.hub_errors import SourceMismatchError, SourceUnavailableError
 
@@ -81,8 +82,8 @@ class _Client(httpx2.Client):
 
     def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         work = _work.get()
-        if work is None:
-            raise RuntimeError("huggingface_hub may only be used inside `within`")
+        if work is None:  # somebody else in this process uses huggingface_hub, as is its good right
+            return super().send(request, stream=stream, **options)
         work.check()
         if "authorization" in request.headers and _origin(str(request.url)) != _origin(work.endpoint):
             # The next page of a listing is an address that the answer names.
@@ -109,7 +110,7 @@ class _Client(httpx2.Client):
 
 @contextmanager
 def within(endpoint: str, limits: Limits) -> Generator[None]:
-    """Bound everything that this thread asks the Hub at `endpoint` for. Without this nothing may be asked."""
+    """Bound everything that this thread asks the Hub at `endpoint` for."""
     reset = _work.set(_Work(endpoint, limits, time.monotonic() + limits.total_seconds))
     try:
         yield
@@ -141,4 +142,6 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-set_client_factory(lambda: _Client(follow_redirects=True))
+set_client_factory(
+    lambda: _Client(event_hooks={"request": [hf_request_event_hook]}, follow_redirects=True, timeout=None)  # see send
+)
