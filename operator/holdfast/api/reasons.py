@@ -83,6 +83,7 @@ class Reason(StrEnum):
     # trouble
     INVALID_SPEC = "InvalidSpec"
     NAME_CONFLICT = "NameConflict"
+    CHILD_REFUSED = "ChildRefused"
     PROPAGATING = "Propagating"
     PROGRESSING = "Progressing"
     INTERNAL_ERROR = "InternalError"

@@ -152,6 +152,8 @@ def _stalled(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding | No
         return _Finding("True", Reason.INVALID_SPEC, snapshot.deployment.invalid)
     if snapshot.conflicts:
         return _Finding("True", Reason.NAME_CONFLICT, "; ".join(snapshot.conflicts))
+    if snapshot.refused:
+        return _Finding("True", Reason.CHILD_REFUSED, "; ".join(snapshot.refused))
     resolution = snapshot.resolution
     if (
         isinstance(resolution, ResolutionFailed)
