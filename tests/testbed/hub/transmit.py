@@ -68,10 +68,7 @@ def shape(answer: Answer, request: Request, faults: Sequence[BodyFault]) -> Outg
 async def send(raw: web.BaseRequest, outgoing: Outgoing, record: RequestRecord) -> web.StreamResponse:
     """Send the answer, counting the bytes of the body in the record."""
     response = web.StreamResponse(status=outgoing.status, headers=outgoing.headers)
-    if outgoing.length is None:
-        response.enable_chunked_encoding()
-    else:
-        response.content_length = outgoing.length
+    response.content_length = outgoing.length
     await response.prepare(raw)
     if not outgoing.send_body:
         return response

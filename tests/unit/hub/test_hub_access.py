@@ -118,6 +118,13 @@ def test_an_old_name_can_be_taken_over_by_another_repository(api: HfApi, admin: 
     assert api.model_info("lab/new-name").sha == head
 
 
+def test_taking_over_a_middle_name_leaves_the_first_redirect_alone(api: HfApi, admin: HubAdmin, head: str) -> None:
+    admin.rename(REPO, "lab/second")
+    admin.rename("lab/second", "lab/third")
+    admin.create_repo("lab/second")
+    assert api.model_info(REPO).id == "lab/third"
+
+
 def test_a_deleted_repository_is_missing(api: HfApi, admin: HubAdmin, head: str) -> None:
     admin.delete_repo(REPO)
     with pytest.raises(RepositoryNotFoundError):
@@ -147,3 +154,4 @@ def test_the_log_names_the_caller_and_never_the_token(api: HfApi, admin: HubAdmi
     assert [r.caller for r in logged] == ["member", "unknown", "anonymous"]
     assert "hf_member" not in "".join(r.model_dump_json() for r in logged)
     assert len({r.token for r in logged}) == 3
+    assert admin.requests(after=logged[1].number) == logged[2:]

@@ -1,6 +1,6 @@
 """The repositories of the demo."""
 
-import hashlib
+from pathlib import Path
 
 import pytest
 from huggingface_hub import HfApi
@@ -42,9 +42,8 @@ def test_the_card_and_the_licence_are_there(hub: HubServer, api: HfApi) -> None:
     info = api.model_info("holdfast/tiny-chat")
     assert info.card_data is not None
     assert (info.card_data.license, info.pipeline_tag, info.library_name) == ("apache-2.0", "text-generation", "transformers")
-    licence = api.hf_hub_download("holdfast/tiny-chat", "LICENSE")
-    with open(licence, "rb") as file:  # noqa: PTH123
-        assert hashlib.sha256(file.read()).hexdigest() == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    licence = Path(api.hf_hub_download("holdfast/tiny-chat", "LICENSE")).read_text()
+    assert "Apache License" in licence
 
 
 def test_one_repository_is_gated_and_one_private(hub: HubServer, api: HfApi) -> None:

@@ -50,8 +50,8 @@ def test_it_keeps_repositories_and_accounts_over_a_crash(tmp_path: Path) -> None
         hub.admin.create_repo("lab/model", gated="manual")
         hub.admin.add_account("alice", "hf_alice")
         hub.admin.grant_access("lab/model", "alice")
-        head = hub.admin.commit("lab/model", {"a.bin": b"\0large", "a.txt": b"plain"})
         hub.admin.rename("lab/model", "lab/renamed")
+        head = hub.admin.commit("lab/renamed", {"a.bin": b"\0large", "a.txt": b"plain"})
         hub.process.kill()
     with run("--root", str(tmp_path)) as again:
         api = HfApi(endpoint=again.url, token="hf_alice")

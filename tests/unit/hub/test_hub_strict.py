@@ -182,6 +182,16 @@ async def test_a_hub_serves_tests_that_run_on_an_event_loop() -> None:
             assert (await answer.json())["id"] == REPO
 
 
+def test_hub_and_cdn_listen_on_the_given_address_alone() -> None:
+    with HubServer(address="127.0.0.5") as hub:
+        assert hub.url.startswith("http://127.0.0.5:")
+        assert hub.cdn_url.startswith("http://127.0.0.5:")
+        hub.admin.health()
+        port = urlsplit(hub.url).port
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
 def test_all_interfaces_at_once_are_refused() -> None:
     with pytest.raises(ValueError, match="name one"):
         HubServer(address="0.0.0.0")  # noqa: S104
