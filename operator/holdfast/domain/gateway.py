@@ -130,7 +130,6 @@ class GatewayPod:
 
     name: str
     uid: str
-    ip: str | None
     ready: bool
     """Ready and not leaving: it gets new connections."""
     running: bool
@@ -161,6 +160,17 @@ def origin_cluster(deployment: str, external: External) -> str:
     """Name of the Envoy cluster behind the hop to an external. Another definition is another cluster, so the two never mix."""
     definition = hashlib.sha256(_json(_external_value(external)).encode()).hexdigest()[:8]
     return f"{deployment}/external-{external.name}/{definition}"
+
+
+def cluster_names(clusters: Mapping[str, Clusters]) -> frozenset[str]:
+    """Return the names of all Envoy clusters of a namespace."""
+    names = set()
+    for deployment, targets in clusters.items():
+        for revision in targets.revisions:
+            names |= {revision_cluster(deployment, revision), arm_cluster(deployment, routing.revision_arm(revision))}
+        for external in targets.externals:
+            names |= {arm_cluster(deployment, routing.external_arm(external.name)), origin_cluster(deployment, external)}
+    return frozenset(names)
 
 
 def arm_health(report: PodReport, deployment: str, arm: str, clusters: Clusters) -> int | None:
@@ -204,12 +214,12 @@ def gateway_view(
 
 def _report(uid: str, deployment: str, report: PodReport, arms: list[str], clusters: Clusters) -> GatewayReport:
     healthy = {arm: arm_health(report, deployment, arm, clusters) for arm in arms}
-    route = report.routing.routes.get(deployment)
+    route = report.routing.routes.get(deployment, Route(serial=0, arms={}, header=""))
     return GatewayReport(
         pod=uid,
-        serial=report.routing.serial,
+        serial=route.serial,  # the deployment's own: what is published for others is no news for this one
         healthy={arm: count for arm, count in healthy.items() if count is not None},
-        arms={} if route is None else route.arms,
+        arms=route.arms,
     )
 
 

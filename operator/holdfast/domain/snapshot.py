@@ -95,7 +95,7 @@ class GatewayReport:
     pod: str
     """The pod's uid."""
     serial: int
-    """Serial of the routing that the pod answers by."""
+    """Serial of the publication in which the route that the pod answers by was last changed; 0 if it knows none."""
     healthy: Mapping[str, int] = field(default_factory=dict)
     """Healthy endpoints by arm (see `Published.arms`); an arm that the pod does not know is absent."""
     arms: Mapping[str, int] = field(default_factory=dict)

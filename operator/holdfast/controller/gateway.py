@@ -1,0 +1,261 @@
+"""The gateway of a namespace: publish what is to be routed, and watch until every pod of it is seen to do so.
+
+All decisions are `plan_gateway`'s, from what is published, what the pods report, and the statuses of the ModelDeployments. What is
+published is also all that is remembered, so a restart finds everything in place and writes nothing.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from holdfast.api import names
+from holdfast.api.names import Key
+from holdfast.cluster import kinds
+from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, NotFound
+from holdfast.cluster.port import Cluster, Manifest
+from holdfast.controller.children import Children, Matched
+from holdfast.controller.gateway_pods import GatewayPods, Poller
+from holdfast.controller.keys import GatewayKey
+from holdfast.controller.mirror import Mirror
+from holdfast.controller.queue import Priority, WorkQueue
+from holdfast.controller.records import LiveObject
+from holdfast.controller.writer import Writer
+from holdfast.domain import routing
+from holdfast.domain.gateway import Clusters, Routing, cluster_names, gateway_view
+from holdfast.domain.gateway_plan import GatewayPlan, Wanted, World, plan_gateway
+from holdfast.domain.snapshot import DeploymentView, GatewayView
+from holdfast.render.gateway.layout import CLUSTERS_FILE, Layout
+from holdfast.render.gateway.publication import Data, Publication, publication, published_clusters, published_routing
+from holdfast.render.gateway.workload import config_map, workload
+
+logger = logging.getLogger(__name__)
+
+_UNSEEN_SECONDS: Final = 0.1
+"""Between looks while a published route was not seen in every pod."""
+_WAITING_SECONDS: Final = 0.25
+"""Between looks while a route waits for its endpoints."""
+_CALM_SECONDS: Final = 10.0
+"""Between looks while nothing is to come."""
+_ROUNDS: Final = 4
+"""Publications of one visit: what the pods report after one may allow the next."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one namespace's gateway."""
+
+    pods: GatewayPods
+    routing: Routing = field(default_factory=Routing)
+    clusters: Mapping[str, Clusters] = field(default_factory=dict)
+    views: dict[str, GatewayView] | None = None
+    """By deployment, as last told; None until the gateway was looked at."""
+    problems: dict[str, str] = field(default_factory=dict)
+    matched: Matched = field(default_factory=Matched)
+
+
+class GatewayReconciler:
+    """Brings gateways to where the statuses of the ModelDeployments say.
+
+    Args:
+        cluster: read once before a gateway is removed.
+        mirror: what the cluster looks like.
+        writer: writes the ConfigMaps that change at run time, and annotations of pods.
+        children: makes everything else match.
+        queue: takes the gateway's own next visit, and each ModelDeployment whose view changed.
+        poller: asks a gateway pod.
+        image: of the gateway.
+        clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        mirror: Mirror,
+        writer: Writer,
+        children: Children,
+        queue: WorkQueue,
+        poller: Poller,
+        image: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._mirror = mirror
+        self._writer = writer
+        self._children = children
+        self._queue = queue
+        self._poller = poller
+        self._image = image
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+
+    def view(self, key: Key) -> GatewayView | None:
+        """Return what the gateway of the namespace was seen to do for a ModelDeployment; None before it was looked at."""
+        known = self._known.get(key.namespace)
+        if known is None or known.views is None:
+            return None
+        return _view(known, key.name)
+
+    def problems(self, key: Key) -> tuple[str, ...]:
+        """Return what keeps the gateway from serving a ModelDeployment though it should, for people."""
+        known = self._known.get(key.namespace)
+        if known is None:
+            return ()
+        standing = [text for _, text in (*known.matched.conflicts, *known.matched.refused)]
+        return (*standing, *([known.problems[key.name]] if key.name in known.problems else []))
+
+    async def reconcile(self, key: GatewayKey) -> None:
+        """Publish what can be published now, look at the pods, and queue whoever has something to do with it.
+
+        Raises:
+            Failure: it could not be finished; the kind says when to come back.
+        """
+        deployments = self._mirror.deployments(key.namespace)
+        if not deployments:
+            await self._remove(key)
+            return
+        known = self._known.get(key.namespace)
+        if known is None:
+            pods = GatewayPods(poller=self._poller, writer=self._writer, clock=self._clock)
+            known = self._known[key.namespace] = _Known(pods=pods)
+        wanted = [
+            Wanted(name=each.meta.key.name, spec=each.spec, status=each.status)
+            if isinstance(each, DeploymentView)
+            else Wanted(name=each.meta.key.name, spec=None, status=None)
+            for each in deployments
+        ]
+        known.pods.take(self._mirror.gateway_pods(key.namespace))
+        if known.pods.unasked():
+            await known.pods.ask()
+        plan = await self._settle(key, known, wanted)
+        self._tell_deployments(key, known, wanted)
+        self._rest(key, known, plan)
+
+    async def _settle(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> GatewayPlan:
+        """Publish, tell, look, until the look allows nothing more."""
+        layout = Layout(namespace=key.namespace)
+        for _ in range(_ROUNDS):
+            routes, clusters = self._data(key, names.GATEWAY_ROUTES), self._data(key, names.GATEWAY_CLUSTERS)
+            plan = self._plan(known, wanted, routes, clusters)
+            marks = {each.name: routing.served_by(each.status) for each in wanted if each.status is not None}
+            due = publication(plan, marks, layout, routes=routes, clusters=clusters)
+            news = await self._publish(key, known, layout, plan, due, first=routes is None)
+            version = f"{due.routing.serial}-{_digest(due.clusters_data)}"
+            await known.pods.tell(version, due.routing.serial, cluster_names(due.clusters), by=key)
+            known.matched = await self._children.match(self._objects(layout, due), by=key, owner=None)
+            known.pods.take(self._mirror.gateway_pods(key.namespace))
+            restless = news or plan.unobserved or plan.waiting
+            if not restless and not known.pods.due(_CALM_SECONDS):
+                break
+            await known.pods.ask()
+            after = self._plan(known, wanted, due.routes_data, due.clusters_data)
+            if after.routing == due.routing and after.clusters == due.clusters:
+                return after
+        return plan
+
+    def _plan(self, known: _Known, wanted: list[Wanted], routes: Data | None, clusters: Data | None) -> GatewayPlan:
+        world = World(
+            routing=published_routing(routes),
+            clusters=published_clusters(clusters),
+            pods=known.pods.pods,
+            reports=known.pods.answering,
+        )
+        return plan_gateway(wanted, world)
+
+    async def _publish(
+        self, key: GatewayKey, known: _Known, layout: Layout, plan: GatewayPlan, due: Publication, *, first: bool
+    ) -> bool:
+        """Write what differs, routes before clusters: a person may be waiting for them. Return whether anything was written."""
+        order = [(names.GATEWAY_ROUTES, due.routes_data), (names.GATEWAY_CLUSTERS, due.clusters_data)]
+        if first or plan.clusters_first:
+            order.reverse()
+        written = [await self._put(key, config_map(layout, name, data)) for name, data in order]
+        if written[order.index((names.GATEWAY_ROUTES, due.routes_data))]:
+            changed = {
+                name: dict(route.arms) for name, route in due.routing.routes.items() if known.routing.routes.get(name) != route
+            }
+            logger.info("routes published", extra={"namespace": key.namespace, "serial": due.routing.serial, "routes": changed})
+        known.routing, known.clusters = due.routing, due.clusters
+        known.problems = {**plan.waiting, **due.refused}
+        return any(written)
+
+    async def _put(self, key: GatewayKey, manifest: Manifest) -> bool:
+        """Replace a ConfigMap on exactly what the plan saw: its serials must not run backwards.
+
+        One that is missing is created with everything else that is to match, and so is one in whose place another stands told of.
+        """
+        name = Key(key.namespace, manifest["metadata"]["name"])
+        live = self._ours(name)
+        if live is None:
+            return (await self._children.match([manifest], by=key, owner=None)).changed
+        if live.manifest().get("data") == manifest["data"]:
+            return False
+        metadata = {**manifest["metadata"], "uid": live.uid, "resourceVersion": live.resource_version}
+        try:
+            await self._writer.replace(kinds.CONFIG_MAP, {**manifest, "metadata": metadata}, by=key)
+        except (Conflict, NotFound):
+            await self._writer.refresh(kinds.CONFIG_MAP, name, by=key)
+            raise
+        return True
+
+    def _data(self, key: GatewayKey, name: str) -> Data | None:
+        live = self._ours(Key(key.namespace, name))
+        return None if live is None else live.manifest().get("data") or {}
+
+    def _ours(self, name: Key) -> LiveObject | None:
+        live = self._mirror.live(kinds.CONFIG_MAP, name)
+        if live is None or live.deleting or live.owner_uid is not None or live.component != names.COMPONENT_GATEWAY:
+            return None
+        return live
+
+    def _objects(self, layout: Layout, due: Publication) -> list[Manifest]:
+        return [
+            config_map(layout, names.GATEWAY_CLUSTERS, due.clusters_data),
+            config_map(layout, names.GATEWAY_ROUTES, due.routes_data),
+            *workload(layout, self._image),
+        ]
+
+    def _tell_deployments(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> None:
+        views = {each.name: _view(known, each.name) for each in wanted}
+        before = known.views
+        known.views = views
+        for name, view in views.items():
+            if before is None or before.get(name) != view:
+                self._queue.add(Key(key.namespace, name), Priority.HIGH)
+
+    def _rest(self, key: GatewayKey, known: _Known, plan: GatewayPlan) -> None:
+        """Queue the next visit."""
+        if plan.unobserved:
+            self._queue.add_after(key, _UNSEEN_SECONDS, Priority.HIGH)
+        elif plan.waiting:
+            self._queue.add_after(key, _WAITING_SECONDS, Priority.HIGH)
+        else:
+            self._queue.add_after(key, _CALM_SECONDS)
+        if known.matched.waiting:
+            self._queue.add_after(key, RETRY_WAITING)
+        elif known.matched.trouble:
+            self._queue.add_after(key, RETRY_REJECTED)
+
+    async def _remove(self, key: GatewayKey) -> None:
+        """Remove the gateway of a namespace that has no ModelDeployments any more, as the API server itself says."""
+        self._known.pop(key.namespace, None)
+        mine = [each for each in self._mirror.gateway_children(key.namespace) if each.owner_uid is None and not each.deleting]
+        if not mine:
+            self._queue.forget(key)
+            return
+        listing = await self._cluster.list(kinds.MODEL_DEPLOYMENT, namespace=key.namespace)
+        if listing.items:
+            raise Conflict(f"namespace {key.namespace} has ModelDeployments that the mirror does not know yet")
+        for child in sorted(mine, key=lambda each: each.kind is not kinds.DEPLOYMENT):
+            await self._children.remove(child.kind, child.key, uid=child.uid)
+        logger.info("gateway removed", extra={"namespace": key.namespace})
+
+
+def _view(known: _Known, name: str) -> GatewayView:
+    return gateway_view(name, known.routing, known.clusters, known.pods.pods, known.pods.reports)
+
+
+def _digest(data: Data) -> str:
+    return hashlib.sha256(data[CLUSTERS_FILE].encode()).hexdigest()[:8]
