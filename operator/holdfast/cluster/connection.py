@@ -11,13 +11,12 @@ from holdfast import __version__
 from holdfast.cluster.errors import Rejected
 
 
-async def connect(*, kubeconfig: Path | None = None, context: str | None = None, agent: str = "holdfast-operator") -> ApiClient:
-    """Return a client that is set up and has not sent anything yet; the caller closes it.
+async def load_configuration(*, kubeconfig: Path | None = None, context: str | None = None) -> Configuration:
+    """Return where the API server is and how to log in.
 
     Args:
         kubeconfig: the file to use. Absent means $KUBECONFIG, else the service account of the pod, else ~/.kube/config.
         context: the context in it; absent means its current one.
-        agent: first part of the User-Agent header, by which the API server's audit log tells programs apart.
 
     Raises:
         Rejected: there is no usable configuration.
@@ -38,6 +37,20 @@ async def connect(*, kubeconfig: Path | None = None, context: str | None = None,
         raise Rejected(
             f"there is no usable configuration for a cluster: {error}; set KUBECONFIG, pass --kubeconfig, or run in a pod"
         ) from error
-    client = ApiClient(configuration)
+    return configuration
+
+
+async def connect(*, kubeconfig: Path | None = None, context: str | None = None, agent: str = "holdfast-operator") -> ApiClient:
+    """Return a client that is set up and has not sent anything yet; the caller closes it.
+
+    Args:
+        kubeconfig: as in `load_configuration`.
+        context: as in `load_configuration`.
+        agent: first part of the User-Agent header, by which the API server's audit log tells programs apart.
+
+    Raises:
+        Rejected: there is no usable configuration.
+    """
+    client = ApiClient(await load_configuration(kubeconfig=kubeconfig, context=context))
     client.user_agent = f"{agent}/{__version__}"
     return client

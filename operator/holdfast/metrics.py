@@ -1,0 +1,143 @@
+"""Metrics of the operator in Prometheus' format (docs/reference/metrics.md lists them)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final, Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+from holdfast.api.decision import Gate
+from holdfast.api.deployment import ModelDeploymentStatus
+from holdfast.api.names import Key
+from holdfast.api.reasons import Phase, Reason, RefusalReason
+from holdfast.cluster.kinds import Kind
+from holdfast.controller.observer import Observer, Outcome
+from holdfast.controller.queue import WorkQueue
+
+_SERIES: Final = 5000
+"""ModelDeployments with series of their own; those beyond are counted by phase only, so that Prometheus is not flooded."""
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG: Final = (1, 10, 60, 600, 3600, 4 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600)
+
+
+class Metrics(Observer):
+    """Counts what the controller tells."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._reconcile = Histogram(
+            "holdfast_reconcile_duration_seconds",
+            "Time that reconciles took, by how they ended.",
+            ("object", "outcome"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._writes = self._counter("holdfast_api_writes", "Writes sent to the API server.", "verb", "resource")
+        self._transitions = self._counter("holdfast_transitions", "Transitions of ModelDeployments.", "reason")
+        self._refusals = self._counter("holdfast_refused_approvals", "ModelApprovals that were refused.", "reason")
+        self._resolutions = self._counter("holdfast_resolutions", "Questions to the Hub, by outcome.", "outcome")
+        self._weights = self._counter("holdfast_weights_failures", "Pods whose weights were refused or missing.", "reason")
+        self._phases = self._gauge("holdfast_deployments", "ModelDeployments by phase.", "phase")
+        self._phase = self._gauge(
+            "holdfast_deployment_phase", "1 for the phase that a ModelDeployment is in.", "namespace", "name", "phase"
+        )
+        self._fallback = self._gauge(
+            "holdfast_fallback_active", "1 while a person has sent all traffic elsewhere.", "namespace", "name"
+        )
+        self._gates = Histogram(
+            "holdfast_gate_wait_seconds",
+            "Time that a gate waited for a person.",
+            ("gate",),
+            buckets=_LONG,
+            registry=self.registry,
+        )
+        self._fell_back = Histogram(
+            "holdfast_fallback_duration_seconds",
+            "Time from a fallback's decision until every gateway pod was seen with it.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._known: dict[Key, tuple[Phase, bool]] = {}
+        self._shown: set[Key] = set()
+        for phase in Phase:
+            self._phases.labels(phase)
+
+    def watch_queue(self, queue: WorkQueue) -> None:
+        """Report the state of the queue whenever it is asked for."""
+        self._gauge("holdfast_queue_depth", "Keys that wait for a worker.").set_function(queue.depth)
+        oldest = self._gauge("holdfast_queue_oldest_age_seconds", "For how long the key that waits longest has waited.")
+        oldest.set_function(queue.oldest_age)
+
+    @contextmanager
+    def serve(self, address: str, port: int) -> Iterator[None]:
+        """Answer at ``/metrics`` for the time of the block, from a thread of its own so that a busy operator answers as well."""
+        server, thread = start_http_server(port, addr=address, registry=self.registry)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def wrote(self, verb: str, kind: Kind) -> None:
+        """Count a write that was sent."""
+        self._writes.labels(verb, kind.resource).inc()
+
+    def reconciled(self, what: Literal["deployment", "gateway"], outcome: Outcome, seconds: float) -> None:  # noqa: D102
+        self._reconcile.labels(what, outcome).observe(seconds)
+
+    def moved(self, reason: Reason) -> None:  # noqa: D102 - see the observer
+        self._transitions.labels(reason).inc()
+
+    def gate_passed(self, gate: Gate, waited: timedelta) -> None:  # noqa: D102
+        self._gates.labels(gate).observe(waited.total_seconds())
+
+    def fell_back(self, took: timedelta) -> None:  # noqa: D102
+        self._fell_back.observe(took.total_seconds())
+
+    def refused(self, reason: RefusalReason) -> None:  # noqa: D102
+        self._refusals.labels(reason).inc()
+
+    def resolved(self, outcome: str) -> None:  # noqa: D102
+        self._resolutions.labels(outcome).inc()
+
+    def weights_failed(self, reason: Reason) -> None:  # noqa: D102
+        self._weights.labels(reason).inc()
+
+    def deployment(self, key: Key, status: ModelDeploymentStatus | None) -> None:  # noqa: D102
+        now = (status.phase or Phase.PENDING, status.fallback is not None) if status is not None else None
+        before = self._known.pop(key, None)
+        if now is not None:
+            self._known[key] = now
+        if now == before:
+            return
+        for seen, step in ((before, -1), (now, 1)):
+            if seen is not None:
+                self._phases.labels(seen[0]).inc(step)
+        if before is not None and key in self._shown:
+            self._shown.discard(key)
+            self._phase.remove(*key, before[0])
+            if before[1]:
+                self._fallback.remove(*key)
+        if now is not None and len(self._shown) < _SERIES:
+            self._shown.add(key)
+            self._phase.labels(*key, now[0]).set(1)
+            if now[1]:
+                self._fallback.labels(*key).set(1)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
