@@ -1,4 +1,4 @@
-"""A real control plane for the tests of this folder, with the CustomResourceDefinitions in it."""
+"""A real control plane for the tests that need one, with the CustomResourceDefinitions in it."""
 
 import contextlib
 import time
@@ -11,7 +11,7 @@ import yaml
 from apiserver.rest import Rest
 from testbed import Testbed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
