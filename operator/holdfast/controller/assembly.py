@@ -35,7 +35,9 @@ class GatewayReconciler(Gateways, Protocol):
 class MakeGateway(Protocol):
     """Makes the reconciler of gateways from what it shares with the rest."""
 
-    def __call__(self, *, mirror: Mirror, writer: Writer, children: Children, queue: WorkQueue) -> GatewayReconciler:
+    def __call__(
+        self, *, cluster: Cluster, mirror: Mirror, writer: Writer, children: Children, queue: WorkQueue
+    ) -> GatewayReconciler:
         """Return the reconciler."""
         ...
 
@@ -87,7 +89,7 @@ def assemble(
     children = Children(mirror, writer)
     recorder = Recorder(cluster, instance=instance)
     feed = Feed(mirror=mirror, queue=queue, observer=observer)
-    gateway = make_gateway(mirror=mirror, writer=writer, children=children, queue=queue)
+    gateway = make_gateway(cluster=cluster, mirror=mirror, writer=writer, children=children, queue=queue)
     resolutions = Resolutions(resolver=resolver, renderer=renderer, queue=queue, now=cluster.now, rng=rng, observer=observer)
     reconciler = Reconciler(
         cluster=cluster,
