@@ -1,6 +1,5 @@
 """A bed: its start, its end, and what tests and people use of it."""
 
-import contextlib
 import os
 import shutil
 import socket
@@ -59,7 +58,7 @@ class Testbed:
         found = record.Record.read(directory)
         if found is None or not Control(directory).alive():
             raise TestbedError(f"no bed {name!r} is up; start it with: python -m testbed up --name {name}")
-        bed = cls(name, control_plane_only=found.control_plane_only, progress=progress)
+        bed = cls(name, control_plane_only=found.control_plane_only, kwok_nodes=found.kwok_nodes, progress=progress)
         bed._record = found
         return bed
 
@@ -219,12 +218,16 @@ class Testbed:
                 f"the bed {self.name!r} is up already; use it with Testbed.attach({self.name!r}), choose another name, "
                 f"or end it: python -m testbed down --name {self.name}"
             )
-        if found.control_plane_only != self.control_plane_only:
-            raise TestbedError(f"the bed {self.name!r} is up with other parts; end it first")
+        if (found.control_plane_only, found.kwok_nodes) != (self.control_plane_only, self.kwok_nodes):
+            raise TestbedError(
+                f"the bed {self.name!r} is up with other parts than asked for; choose another name, "
+                f"or end it: python -m testbed down --name {self.name}"
+            )
         self._record = found
         return True
 
     def _prepare(self) -> None:
+        machine.check_system()
         families = list(CONTROL_PLANE)
         if not self.control_plane_only:
             machine.check_root()
@@ -243,18 +246,18 @@ class Testbed:
             self._record = record.Record(
                 name=self.name,
                 control_plane_only=self.control_plane_only,
+                kwok_nodes=self.kwok_nodes,
                 block=network.free_block() if full else None,
                 api_server_port=6443 if full else _free_port(),
                 registry_port=5000 if full else _free_port(),
                 owner=owner,
             )
             self._record.write()
-        with contextlib.ExitStack() as stack:
-            descriptor = None
-            if owner is not None:
-                descriptor = os.pidfd_open(owner.pid)
-                stack.callback(os.close, descriptor)
+        descriptor = os.pidfd_open(os.getpid())
+        try:
             supervisor = control.launch(self.directory, namespaces=full, owner=descriptor)
+        finally:
+            os.close(descriptor)
         plane = self._control_plane
         authority = plane.write_credentials()
         node = None
@@ -276,6 +279,8 @@ class Testbed:
             with self._progress.step(f"{self.kwok_nodes} nodes of kwok"):
                 kwok.start(supervisor, self.kubectl, plane, self.programs.path("kwok"), nodes=self.kwok_nodes)
         (self.directory / "ready").touch()
+        if owner is None:
+            supervisor.stay()
 
     def _abandon(self) -> None:
         """End what was started and keep the logs for whoever looks for the cause."""

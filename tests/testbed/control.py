@@ -103,6 +103,10 @@ class Control:
         """Start a stopped program again as it was."""
         self._request(do="resume", name=name)
 
+    def stay(self) -> None:
+        """Let the bed outlive the process that started it."""
+        self._request(do="stay")
+
     def list(self) -> "list[ProgramStatus]":
         """Every program that was started."""
         return [ProgramStatus(**entry) for entry in self._request(do="list")]
@@ -117,15 +121,14 @@ def _open_directory(path: Path) -> Any:
         os.close(descriptor)
 
 
-def launch(directory: Path, *, namespaces: bool, owner: int | None) -> Control:
+def launch(directory: Path, *, namespaces: bool, owner: int) -> Control:
     """Start a supervisor for `directory` and wait until it answers; raises TestbedError with its log if it does not.
 
-    With `namespaces` it is PID 1 of its own PID, mount and network namespaces. With `owner` (a pidfd) the bed ends when
-    that process does. It is nobody's child, so that no caller has to collect it.
+    With `namespaces` it is PID 1 of its own PID, mount and network namespaces. The bed ends when the process
+    behind `owner` (a pidfd) does, until `stay`. It is nobody's child, so that no caller has to collect it.
     """
     command = [*_DETACH, *(_NAMESPACES if namespaces else ()), sys.executable, "-I", str(_SCRIPT), str(directory)]
-    if owner is not None:
-        command.append(str(owner))
+    command.append(str(owner))
     path = directory / "logs" / "supervisor.log"
     with path.open("ab") as log:
         subprocess.run(
@@ -134,7 +137,7 @@ def launch(directory: Path, *, namespaces: bool, owner: int | None) -> Control:
             stdout=log,
             stderr=log,
             cwd="/",
-            pass_fds=() if owner is None else (owner,),
+            pass_fds=(owner,),
             check=True,
         )
     control = Control(directory)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,12 @@ NODE_PACKAGES = (
     "libc6-dev",
 )
 _MODULES = ("overlay", "br_netfilter", "nf_tables", "nf_conntrack", "veth", "bridge")
+
+
+def check_system() -> None:
+    """Raise TestbedError unless this is Linux."""
+    if sys.platform != "linux":
+        raise TestbedError("the test bed runs on Linux only; use a Linux virtual machine")
 
 
 def check_root() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from testbed import cgroups, pause
+from testbed import cgroups, pause, policies
 from testbed.certificates import Authority
 from testbed.control import Control
 from testbed.control_plane import READY_WITHIN_SECONDS, ControlPlane, check, wait_for_port
@@ -78,6 +78,7 @@ class Node:
         kubectl.apply(self._dns_objects())
         control.start("coredns", [self.programs.path("coredns"), f"-conf={self.directory}/Corefile"])
         control.start("kube-proxy", [kubernetes / "kube-proxy", f"--config={self.directory}/kube-proxy.yaml"], env=environment)
+        policies.start(control, kubectl, self.control_plane, environment)
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not (self._socket).exists():
             check(deadline, control, "containerd")

@@ -48,6 +48,7 @@ class Record:
 
     name: str
     control_plane_only: bool
+    kwok_nodes: int
     block: int | None
     api_server_port: int
     registry_port: int

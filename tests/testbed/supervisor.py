@@ -8,7 +8,8 @@ It listens on `supervisor.sock` in the bed's directory: one JSON object per conn
 answer. Only the owner of the directory can reach it. The file imports nothing but the standard library, because it
 runs as long as the bed and should cost little memory.
 
-Requests (`do`): `start` (name, argv, env, log), `stop` (name), `resume` (name), `list`.
+Requests (`do`): `start` (name, argv, env, log), `stop` (name, signal), `resume` (name), `list`, and `stay`, after which
+the bed no longer ends with the process that started it.
 A program that ends by itself is started again after a second, and its restarts are counted.
 """
 
@@ -69,7 +70,7 @@ class Supervisor:
     """The programs of one bed, and the loop that answers requests and reaps the dead."""
 
     directory: Path
-    owner: int | None = None
+    owner: int | None
     programs: dict[str, Program] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -83,9 +84,8 @@ class Supervisor:
         with selectors.DefaultSelector() as selector:
             selector.register(wake_read, selectors.EVENT_READ, "wake")
             selector.register(listener, selectors.EVENT_READ, "request")
-            if self.owner is not None:
-                selector.register(self.owner, selectors.EVENT_READ, "owner")
             while True:
+                self._watch_owner(selector)
                 for key, _events in selector.select(self._next_start()):
                     if key.data == "wake":
                         os.read(wake_read, 4096)
@@ -95,6 +95,15 @@ class Supervisor:
                         self._serve(listener)
                 self._reap()
                 self._restart()
+
+    def _watch_owner(self, selector: selectors.BaseSelector) -> None:
+        watched = {key.fd for key in selector.get_map().values() if key.data == "owner"}
+        if self.owner is not None and not watched:
+            selector.register(self.owner, selectors.EVENT_READ, "owner")
+        if self.owner is None:
+            for descriptor in watched:
+                selector.unregister(descriptor)
+                os.close(descriptor)
 
     def _listen(self) -> socket.socket:
         """Bind under another name and rename: whoever sees the socket can connect to it at once."""
@@ -141,6 +150,9 @@ class Supervisor:
                 if program.process is None:
                     self._spawn(program)
                 return program.describe()
+            case "stay":
+                self.owner = None
+                return None
             case "list":
                 return [program.describe() for program in self.programs.values()]
             case other:
@@ -209,11 +221,9 @@ class Supervisor:
 
 
 def main(arguments: list[str]) -> None:
-    """Run with `DIRECTORY [PIDFD]`; with a descriptor the bed ends when that process ends."""
-    directory = Path(arguments[0])
-    owner = int(arguments[1]) if len(arguments) > 1 else None
-    if owner is not None:
-        os.set_inheritable(owner, False)
+    """Run with `DIRECTORY PIDFD`: the bed ends when the process behind that inherited descriptor ends."""
+    directory, owner = Path(arguments[0]), int(arguments[1])
+    os.set_inheritable(owner, False)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     Supervisor(directory=directory, owner=owner).run()
