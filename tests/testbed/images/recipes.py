@@ -51,7 +51,7 @@ _BASE = Recipe(
     make=debian.make,
 )
 
-NAMES = ("base", "holdfast", "envoy", "llamacpp", "fake-engine", "vllm")
+NAMES = ("base", "holdfast", "envoy", "llamacpp", "fake-engine", "hub", "vllm")
 """The images that `ensure` knows. `vllm` is large (2 GB, minutes) and built only when asked for."""
 
 
@@ -67,10 +67,9 @@ def recipe(name: str) -> Recipe:
         case "llamacpp":
             return _recipe("llamacpp", {"llama_server.py": ENGINES / "llama_server.py"})
         case "fake-engine":
-            return _recipe(
-                "fake-engine",
-                {"fake_engine": ENGINES / "fake_engine", "commands": HERE / "fake-engine" / "commands"},
-            )
+            return _recipe("fake-engine", {"fake_engine": ENGINES / "fake_engine"})
+        case "hub":
+            return _recipe("hub", {"hub": HERE.parent / "hub", "models": HERE.parent / "models"})
         case "vllm":
             return dataclasses.replace(_recipe("vllm", {}), inputs=(vllm.FORMAT,), make=vllm.make)
         case _:

@@ -1,0 +1,77 @@
+# Everything a person or CI runs. Each target does its own set-up and may be run again.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest
+STAMP := $(VENV)/.installed
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it, or name one with PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V)"; exit 1; }
+	@echo "installing the locked dependencies into $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(STAMP) ## Install everything that development needs into .venv
+
+.PHONY: demo demo-down
+demo: $(STAMP) ## Watch Holdfast do its job on a real cluster that is made on this machine (or set HOLDFAST_KUBECONFIG)
+	@$(BIN)/python -m demo
+demo-down: $(STAMP) ## End the demo's cluster
+	@$(BIN)/python -m demo --down
+
+.PHONY: test test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-vllm
+test: lint test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-vllm ## Run every tier
+
+test-unit: $(STAMP) ## Builders, policies and decisions; seconds
+	@$(PYTEST) tests/unit
+test-model: $(STAMP) ## The promises under any order of events, kills and faults
+	@$(PYTEST) tests/model
+test-kopf: $(STAMP) ## The handlers under a running kopf
+	@$(PYTEST) tests/kopf
+test-apiserver: $(STAMP) ## CRDs, guards and the operator against a real API server
+	@$(PYTEST) tests/apiserver
+test-testbed: $(STAMP) ## The test bed itself: start, end, clean-up, images
+	@$(PYTEST) tests/testbed_tests
+test-e2e: $(STAMP) ## A real node, real engines, a real gateway
+	@$(PYTEST) tests/e2e -m "not vllm"
+test-e2e-vllm: $(STAMP) ## The same with vLLM (an image of 1.9 GB)
+	@$(PYTEST) tests/e2e -m vllm
+
+.PHONY: lint format
+lint: $(STAMP) ## Style, types and the arrows between the folders
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy operator tests
+	@$(BIN)/lint-imports --no-cache
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+.PHONY: testbed-up testbed-down
+testbed-up: $(STAMP) ## Start a real single-node Kubernetes on this machine
+	@$(BIN)/python -m testbed up
+testbed-down: $(STAMP) ## End it
+	@$(BIN)/python -m testbed down
+
+.PHONY: crds generate lock
+crds: $(STAMP) ## Write the CustomResourceDefinitions from the models
+	@$(BIN)/python -m holdfast.api.crd --write crds charts/holdfast/files/crds
+generate: crds ## Write everything that is generated: CRDs, references, rendered manifests
+
+lock: $(STAMP) ## Resolve the dependencies anew, with hashes and without addresses
+	@for name in runtime dev; do \
+	  group=$$([ $$name = dev ] && echo "--group dev" || true); \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header $$group pyproject.toml -o requirements/$$name.txt; \
+	done

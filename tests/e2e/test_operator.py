@@ -1,0 +1,92 @@
+"""The operator itself changes nothing: a restart writes nothing, an upgrade rolls nothing."""
+
+import subprocess
+
+from e2e.operator_pod import Operator
+from e2e.story import NAME, no_failures, only, serve_first, start_second
+from stage.installation import NAMESPACE
+from stage.team import Team
+from stage.wait import until
+
+KINDS = (
+    "modeldeployments.holdfast.dev,modelrevisions.holdfast.dev,modelapprovals.holdfast.dev,"
+    "deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims,events"
+)
+
+
+def versions(team: Team) -> dict[str, str]:
+    """Return the resourceVersion of everything in the namespace: any write of anyone changes one."""
+    found = team.admin.get(KINDS, "--namespace", team.namespace)
+    return {f"{o['kind']}/{o['metadata']['name']}": o["metadata"]["resourceVersion"] for o in found["items"]}
+
+
+def templates(team: Team) -> dict[str, object]:
+    """Return the pod templates and the pods of the engines and the gateway."""
+    found = team.admin.get("deployments", "--namespace", team.namespace)
+    pods = team.admin.get("pods", "--namespace", team.namespace)
+    return {d["metadata"]["name"]: d["spec"]["template"] for d in found["items"]} | {
+        p["metadata"]["name"]: p["metadata"]["uid"] for p in pods["items"]
+    }
+
+
+def another_digest(operator: Operator) -> str:
+    """Push the operator's image once more with another label: the same code under another digest."""
+    image = operator.installation.images.holdfast
+    target = f"{image.partition('@')[0]}:again"
+    command = [str(operator.bed.programs.crane), "mutate", "--insecure", image, "--label", "again=true", "--tag", target]
+    subprocess.run(command, check=True, capture_output=True)
+    digest = subprocess.run(
+        [str(operator.bed.programs.crane), "digest", "--insecure", target], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert digest not in image
+    return f"{image.partition('@')[0]}@{digest}"
+
+
+def served_two(team: Team, commits: tuple[str, str], engine: str) -> None:
+    """Bring two revisions to where nothing is left to do."""
+    serve_first(team, commits[0], engine, serving={"drainSeconds": 0})
+    start_second(team, commits[1], engine, serving={"drainSeconds": 0})
+    team.wait_phase(NAME, "AwaitingPromotion")
+    team.must("approve", NAME, "--yes", "--reason", "better")
+    team.wait_phase(NAME, "Stable")
+
+
+def test_a_restart_with_everything_in_place_writes_nothing(
+    team: Team, commits: tuple[str, str], engine: str, operator: Operator
+) -> None:
+    served_two(team, commits, engine)
+    operator.wait_idle()
+    before = versions(team)
+    operator.kill()
+    operator.wait_ready()
+    metrics = operator.wait_idle()
+    assert versions(team) == before
+    assert metrics.get("holdfast_api_writes_total", 0) == 0
+
+
+def test_an_upgrade_changes_no_pod_template(team: Team, commits: tuple[str, str], engine: str, operator: Operator) -> None:
+    served_two(team, commits, engine)
+    operator.wait_idle()
+    before = templates(team)
+    old = set(operator.pods())
+    with team.traffic(NAME) as traffic:
+        operator.installation.install(operator_image=another_digest(operator))
+        try:
+            until(lambda: not old & set(operator.pods()), what="another operator pod")
+            operator.wait_ready()
+            operator.wait_idle()
+            assert templates(team) == before
+            only(traffic, "2")
+        finally:
+            operator.installation.install()
+            operator.wait_ready()
+    no_failures(traffic)
+    assert templates(team) == before
+
+
+def test_the_operator_runs_restricted_and_answers_its_probe(operator: Operator) -> None:
+    for name in operator.pods():
+        pod = operator.bed.kubectl.get("pod", name, "--namespace", NAMESPACE)
+        security = pod["spec"]["containers"][0]["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
