@@ -83,7 +83,7 @@ class Writes:
         answer = await self._put(kinds.MODEL_DEPLOYMENT, meta, write.status.wire(), snapshot)
         for note in write.notes:
             self._observer.moved(note.reason)
-            told = {"deployment": meta.key, "reason": note.reason, "phase": write.status.phase, "message": note.message}
+            told = {"deployment": meta.key, "reason": note.reason, "phase": write.status.phase, "told": note.message}
             logger.info("transition", extra=told)
         self._measure(meta.key, before, write.status, now)
         regarding = Regarding(

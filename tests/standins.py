@@ -1,0 +1,70 @@
+"""Small stand-ins for the neighbours of the controller, for tests that are not about those."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from builders import files
+from holdfast.api.manifest import manifest_digest
+from holdfast.api.model import HuggingFaceSource
+from holdfast.api.names import TOTAL_WEIGHT, Key
+from holdfast.api.revision import ResolvedSource
+from holdfast.cluster.port import Cluster
+from holdfast.controller.children import Children
+from holdfast.controller.keys import GatewayKey
+from holdfast.controller.mirror import Mirror
+from holdfast.controller.queue import WorkQueue
+from holdfast.controller.writer import Writer
+from holdfast.domain.routing import intended_arms
+from holdfast.domain.snapshot import DeploymentView, GatewayReport, GatewayView, Published
+
+POD = "gateway-pod"
+
+
+@dataclass
+class Hub:
+    """Answers at once with one file per commit, or fails as told."""
+
+    failure: Exception | None = None
+    asked: list[HuggingFaceSource] = field(default_factory=list)
+    before_answer: Callable[[], object] | None = None
+
+    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
+        self.asked.append(source)
+        if self.failure is not None:
+            raise self.failure
+        found = files(source.commit[0])
+        return ResolvedSource(
+            endpoint="https://hub.example",
+            repository=source.repository,
+            commit=source.commit,
+            manifest_digest=manifest_digest(found),
+            files=found,
+        )
+
+
+@dataclass
+class Gateway:
+    """A gateway whose one pod routes as the status says, at once."""
+
+    mirror: Mirror
+    visits: list[GatewayKey] = field(default_factory=list)
+
+    @classmethod
+    def make(
+        cls, *, cluster: Cluster, mirror: Mirror, writer: Writer, children: Children, queue: WorkQueue
+    ) -> "Gateway":
+        return cls(mirror)
+
+    def view(self, key: Key) -> GatewayView | None:
+        found = self.mirror.deployment(key)
+        arms = intended_arms(found.status) if isinstance(found, DeploymentView) else {}
+        report = GatewayReport(pod=POD, serial=1, arms=arms, healthy=dict.fromkeys(arms, 1))
+        return GatewayView(
+            ready_pods=frozenset({POD}), reports=(report,), published=Published(serial=1, arms=arms)
+        )
+
+    def problems(self, key: Key) -> Sequence[str]:
+        return ()
+
+    async def reconcile(self, key: GatewayKey) -> None:
+        self.visits.append(key)
