@@ -3,7 +3,7 @@
 What the API server would fill in is written out where it is the same everywhere, so that comparing finds real differences only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from holdfast.api import names
@@ -18,12 +18,6 @@ _USER: Final = 65532
 _READ_ONLY_MODE: Final = 0o444
 _PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 _START_SECONDS: Final = 7200  # of an engine to answer for the first time; a candidate has its own, shorter deadline
-
-_CONTAINER_SECURITY: Final = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-}
 
 
 def drain_seconds(serving: Serving) -> int:
@@ -80,10 +74,10 @@ def _weights(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
         "image": revision.render.weights_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["holdfast-weights"],
-        "args": args,
+        "args": _literal(args),
         "env": _env({"HOME": c.TEMPORARY, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": c.TEMPORARY}),
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": _CONTAINER_SECURITY,
+        "securityContext": _container_security(),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
         "volumeMounts": mounts,
@@ -101,10 +95,6 @@ def _engine(revision: ModelRevisionSpec, serving: Serving, engine: EngineContain
         mounts.append({"name": "revision", "mountPath": c.REVISION, "readOnly": True})
     if engine.shared_memory:
         mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108 # a volume of the pod's own
-    probe = {
-        "httpGet": {"path": engine.health_path, "port": names.ENGINE_PORT, "scheme": "HTTP"},
-        "successThreshold": 1,
-    }
     command = {"command": list(engine.command)} if engine.command else {}
     hold = c.WITHDRAW_SECONDS if engine.finishes_requests else c.WITHDRAW_SECONDS + drain
     return {
@@ -112,20 +102,44 @@ def _engine(revision: ModelRevisionSpec, serving: Serving, engine: EngineContain
         "image": revision.model.engine.image,
         "imagePullPolicy": "IfNotPresent",
         **command,
-        "args": list(engine.args),
+        "args": _literal(engine.args),
         "env": _env(engine.env),
         "ports": [{"name": "http", "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "resources": _resources(serving),
-        "startupProbe": probe | {"periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": _START_SECONDS},
-        "readinessProbe": probe | {"periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3},
-        "livenessProbe": probe | {"periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6},
+        "startupProbe": _probe(engine, period=1, timeout=5, failures=_START_SECONDS),
+        "readinessProbe": _probe(engine, period=5, timeout=5, failures=3),
+        "livenessProbe": _probe(engine, period=10, timeout=10, failures=6),
         # The gateway first takes the pod out of its endpoints; only then does the engine hear that it shall end.
         "lifecycle": {"preStop": {"sleep": {"seconds": hold}}},
-        "securityContext": _CONTAINER_SECURITY,
+        "securityContext": _container_security(),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
+
+
+def _probe(engine: EngineContainer, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+    """Return a probe; `period` and `timeout` are in seconds."""
+    return {
+        "httpGet": {"path": engine.health_path, "port": names.ENGINE_PORT, "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "successThreshold": 1,
+        "failureThreshold": failures,
+    }
+
+
+def _container_security() -> dict[str, Any]:
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def _literal(arguments: Sequence[str]) -> list[str]:
+    """Return arguments that the kubelet hands on as they are: it would replace ``$(NAME)`` by a variable's value."""
+    return [argument.replace("$", "$$") for argument in arguments]
 
 
 def _volumes(deployment: str, revision: ModelRevisionSpec, serving: Serving, engine: EngineContainer) -> list[dict[str, Any]]:

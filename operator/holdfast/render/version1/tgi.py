@@ -55,8 +55,8 @@ class TGI:
         if options.context_length == 1:
             found.append("spec.model.engine.options.contextLength: TGI needs at least 2")
         found += [
-            f"spec.model.engine.args: TGI's entrypoint splits {argument!r} at its space; write it without"
+            f"spec.model.engine.args: TGI's entrypoint hands {argument!r} to a shell; write it without spaces and any of *?["
             for argument in model.engine.args or ()
-            if any(character.isspace() for character in argument)
+            if any(character.isspace() or character in "*?[" for character in argument)
         ]
         return found
