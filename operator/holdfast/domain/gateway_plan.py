@@ -225,10 +225,8 @@ def _settled(name: str, route: Route, world: World) -> bool:
 def _seen(name: str, route: Route, pods: Sequence[GatewayPod], world: World) -> bool:
     for pod in pods:
         report = world.reports.get(pod.uid)
-        if report is None or report.routing.serial < route.serial:
-            return False
-        reported = report.routing.routes.get(name)
-        if reported is None or dict(reported.arms) != dict(route.arms):
+        reported = None if report is None else report.routing.routes.get(name)
+        if reported is None or reported.serial < route.serial or dict(reported.arms) != dict(route.arms):
             return False
     return True
 
