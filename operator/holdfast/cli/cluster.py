@@ -106,22 +106,27 @@ class Cluster:
     ) -> Iterator[Change]:
         """Yield every object as it is now, then each change, until the monotonic time `until` (None: for ever).
 
-        A lost connection or an expired resourceVersion is followed by a fresh list; `lost` is told why. The first list may fail.
+        A named object that is not there is yielded as gone. A lost connection or an expired resourceVersion is followed by a fresh list; `lost` is told why. The first list may fail.
         """
         selector = {"fieldSelector": f"metadata.name={name}"} if name else {}
         known: dict[str, str] = {}
         first = True
         while until is None or self._monotonic() < until:
+            began = self._monotonic()
             try:
                 items, version = self._list(resource, selector)
                 first = False
+                if name is not None and not items:
+                    known.clear()
+                    yield Change(name=name, object={"metadata": {"name": name}}, gone=True)
                 yield from self._news(items, known)
                 yield from self._watch(resource, selector, version, known, until)
             except CommandError as error:
                 if first or error.code is not ExitCode.UNREACHABLE:
                     raise
                 if lost is not None:
-                    lost(str(error))
+                    lost(f"{error}; trying again")
+            if self._monotonic() - began < _PAUSE_SECONDS:  # something ends every watch at once: do not ask without pause
                 self._sleep(_PAUSE_SECONDS)
 
     def _news(self, items: list[dict[str, Any]], known: dict[str, str]) -> Iterator[Change]:

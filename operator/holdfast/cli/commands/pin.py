@@ -1,6 +1,5 @@
 """``holdfast pin``."""
 
-import asyncio
 import re
 from datetime import UTC
 from enum import StrEnum

@@ -1,0 +1,234 @@
+"""An API server in this process that knows Holdfast's three kinds: get, list, watch and create over real HTTP, and nothing else.
+
+It lets the real Kubernetes client run in unit tests. What a real API server says word for word is tested in tests/apiserver.
+Strict: a request that it does not know fails the test (`unexpected`).
+"""
+
+import copy
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+Object = dict[str, Any]
+
+BASE = "/apis/holdfast.dev/v1alpha1/namespaces/"
+REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+KINDS = {"modeldeployments": "ModelDeployment", "modelrevisions": "ModelRevision", "modelapprovals": "ModelApproval"}
+
+
+class ApiStandIn:
+    """Objects, their changes, and scripted trouble."""
+
+    def __init__(self) -> None:
+        self.user = "alice@example.com"
+        self.on_create: Callable[[Object], None] | None = None
+        """Plays the operator: called with each new ModelApproval."""
+        self.refusals: dict[str, tuple[int, bytes]] = {}
+        """By ``METHOD resource``: answer this instead, status and body."""
+        self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.unexpected: list[str] = []
+        self.watches_end_at_once = False
+        self.expired_below = 0
+        """Watches from an older resourceVersion are told that it expired."""
+        self._objects: dict[tuple[str, str], Object] = {}
+        self._events: list[tuple[int, str, str, Object]] = []
+        self._version = 0
+        self._changed = threading.Condition()
+        self._stopping = False
+        stand_in = self
+
+        class Handler(_Handler):
+            api = stand_in
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        assert self.unexpected == []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def put(self, resource: str, name: str, **parts: Any) -> Object:
+        """Create or replace an object; `parts` are its top-level fields."""
+        with self._changed:
+            known = self._objects.get((resource, name))
+            self._version += 1
+            item = {
+                "apiVersion": "holdfast.dev/v1alpha1",
+                "kind": KINDS[resource],
+                "metadata": {
+                    "name": name,
+                    "namespace": "team-a",
+                    "uid": f"uid-{name}",
+                    "generation": 1,
+                    "creationTimestamp": "2026-11-21T09:00:00Z",
+                    **parts.pop("metadata", {}),
+                    "resourceVersion": str(self._version),
+                },
+                **copy.deepcopy(parts),
+            }
+            self._objects[resource, name] = item
+            self._events.append((self._version, resource, "MODIFIED" if known else "ADDED", item))
+            self._changed.notify_all()
+            return copy.deepcopy(item)
+
+    def set_status(self, resource: str, name: str, status: Object) -> None:
+        """Write the status, as the operator does."""
+        item = self.get(resource, name)
+        self.put(resource, name, **{"metadata": item["metadata"], "spec": item["spec"], "status": status})
+
+    def get(self, resource: str, name: str) -> Object:
+        return copy.deepcopy(self._objects[resource, name])
+
+    def delete(self, resource: str, name: str) -> None:
+        with self._changed:
+            item = self._objects.pop((resource, name))
+            self._version += 1
+            item["metadata"]["resourceVersion"] = str(self._version)
+            self._events.append((self._version, resource, "DELETED", item))
+            self._changed.notify_all()
+
+    def approvals(self) -> list[Object]:
+        return [copy.deepcopy(item) for (resource, _), item in self._objects.items() if resource == "modelapprovals"]
+
+    def listed(self, resource: str, keep: Callable[[Object], bool]) -> tuple[list[Object], int]:
+        with self._changed:
+            items = [item for (kind, _), item in self._objects.items() if kind == resource and keep(item)]
+            return copy.deepcopy(items), self._version
+
+    def wait(self, after: int, timeout: float) -> tuple[list[tuple[int, str, str, Object]], bool]:
+        """Return the events after a version, as soon as there are some, and whether the server goes on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._version > after, timeout)
+            return [event for event in self._events if event[0] > after], not self._stopping
+
+
+class _Handler(BaseHTTPRequestHandler):
+    api: ApiStandIn
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+        pass
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    def do_POST(self) -> None:
+        self._handle()
+
+    def _handle(self) -> None:
+        url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        namespace, _, rest = url.path.removeprefix(BASE).partition("/")
+        resource, _, name = rest.partition("/")
+        self.api.requests.append(f"{self.command} {resource or url.path}{' watch' if 'watch' in query else ''}")
+        self.api.headers.append(dict(self.headers))
+        refusal = self.api.refusals.get(f"{self.command} {resource or url.path}")
+        if refusal is not None:
+            self._answer(*refusal)
+        elif self.command == "POST" and url.path == REVIEWS:
+            self._json(201, {"kind": "SelfSubjectReview", "status": {"userInfo": {"username": self.api.user, "groups": []}}})
+        elif not url.path.startswith(BASE) or resource not in KINDS:
+            self.api.unexpected.append(f"{self.command} {self.path}")
+            self._answer(404, b"404 page not found\n")
+        elif self.command == "POST" and not name:
+            self._create(resource, namespace, json.loads(body))
+        elif name:
+            self._get(resource, name)
+        elif "watch" in query:
+            self._watch(resource, query)
+        else:
+            self._list(resource, namespace, query)
+
+    def _get(self, resource: str, name: str) -> None:
+        try:
+            self._json(200, self.api.get(resource, name))
+        except KeyError:
+            message = f'{resource}.holdfast.dev "{name}" not found'
+            details = {"name": name, "group": "holdfast.dev", "kind": resource}
+            self._json(404, {"kind": "Status", "message": message, "reason": "NotFound", "details": details, "code": 404})
+
+    def _list(self, resource: str, namespace: str, query: dict[str, str]) -> None:
+        keep = self._selected(query)
+        items, version = self.api.listed(resource, lambda item: keep(item) and item["metadata"]["namespace"] == namespace)
+        start, limit = int(query.get("continue", "0")), int(query.get("limit", "500"))
+        metadata: Object = {"resourceVersion": str(version)}
+        if start + limit < len(items):
+            metadata["continue"] = str(start + limit)
+        self._json(200, {"kind": "List", "metadata": metadata, "items": items[start : start + limit]})
+
+    def _create(self, resource: str, namespace: str, item: Object) -> None:
+        name = item["metadata"]["generateName"] + f"{len(self.api.approvals()):05}"
+        stored = self.api.put(resource, name, metadata={"name": name, "namespace": namespace}, spec=item["spec"])
+        self._json(201, stored)
+        if self.api.on_create is not None:
+            self.api.on_create(stored)
+
+    def _selected(self, query: dict[str, str]) -> Callable[[Object], bool]:
+        field, label = query.get("fieldSelector", ""), query.get("labelSelector", "")
+
+        def keep(item: Object) -> bool:
+            meta = item["metadata"]
+            key, _, value = label.partition("=")
+            return (not field or meta["name"] == field.removeprefix("metadata.name=")) and (
+                not label or meta.get("labels", {}).get(key) == value
+            )
+
+        return keep
+
+    def _watch(self, resource: str, query: dict[str, str]) -> None:
+        keep, after = self._selected(query), int(query["resourceVersion"])
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if after < self.api.expired_below:
+            self._chunk({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}})
+            after, going = -1, False
+        going = not self.api.watches_end_at_once and after >= 0
+        while going:
+            events, going = self.api.wait(after, min(5, float(query["timeoutSeconds"])))
+            if not events:
+                break
+            after = events[-1][0]
+            for _, kind, change, item in events:
+                if kind == resource and keep(item) and not self._chunk({"type": change, "object": item}):
+                    return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, value: Object) -> bool:
+        line = json.dumps(value).encode() + b"\n"
+        try:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            self.wfile.flush()
+        except OSError:  # the client has seen what it waited for
+            self.close_connection = True
+            return False
+        return True
+
+    def _json(self, status: int, value: Object) -> None:
+        self._answer(status, json.dumps(value).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
