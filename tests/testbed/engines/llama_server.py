@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-_SAMPLING = ("seed", "temp", "top_p", "top_k", "min_p")
+_SAMPLING = ("temp", "top_p", "top_k", "min_p")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,6 +63,8 @@ def parameters(options: argparse.Namespace, engine: Any) -> Any:
     found.offline, found.fit_params = options.offline, options.fit == "on"
     if options.alias:
         found.model_alias = {options.alias}
+    if options.seed is not None:
+        found.sampling.seed = options.seed % 2**32  # -1 is the largest one: another seed for each request
     for name in _SAMPLING:
         if getattr(options, name) is not None:
             setattr(found.sampling, name, getattr(options, name))
