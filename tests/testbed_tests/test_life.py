@@ -67,7 +67,7 @@ def test_a_node_leaves_nothing_when_its_caller_is_killed(name: str, tmp_path: Pa
 
     kill(caller)
 
-    assert leftovers.wait_until(lambda: not leftovers.of_bed(attached.directory, number)), leftovers.of_bed(
+    assert leftovers.wait_until(lambda: not leftovers.of_bed(attached.directory, number), within=5), leftovers.of_bed(
         attached.directory, number
     )
     assert leftovers.packet_filter() == rules
@@ -83,13 +83,13 @@ def test_a_control_plane_leaves_nothing_when_its_caller_is_killed(name: str) -> 
 
     kill(caller)
 
-    assert leftovers.wait_until(lambda: not leftovers.of_bed(directory, None)), leftovers.of_bed(directory, None)
+    assert leftovers.wait_until(lambda: not leftovers.of_bed(directory, None), within=5), leftovers.of_bed(directory, None)
 
 
 def test_the_next_start_takes_a_killed_bed_off_the_disk(name: str) -> None:
     kill(start_caller(name, "api"))
     directory = places.bed(name)
-    assert leftovers.wait_until(lambda: not leftovers.of_bed(directory, None))
+    assert leftovers.wait_until(lambda: not leftovers.of_bed(directory, None), within=5)
     assert directory.exists()
     with Testbed("testbed-tests-next", control_plane_only=True):
         assert not directory.exists()
@@ -105,11 +105,22 @@ def test_a_bed_that_was_started_to_stay_outlives_its_caller_and_ends_with_down(n
     assert not bed.directory.exists()
 
 
+def test_a_start_that_is_killed_half_way_leaves_nothing(name: str) -> None:
+    directory = places.bed(name)
+    command = [sys.executable, "-m", "testbed", "up", "--name", name, "--control-plane-only"]
+    starting = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with starting:
+        assert leftovers.wait_until(lambda: any("kube-apiserver" in line for line in leftovers.of_bed(directory, None)))
+        starting.kill()
+    assert not (directory / "ready").exists()
+    assert leftovers.wait_until(lambda: not leftovers.of_bed(directory, None), within=5)
+
+
 def test_a_killed_supervisor_takes_all_programs_with_it_and_the_next_up_starts_anew(name: str) -> None:
     bed = Testbed(name, control_plane_only=True).up()
     uid = bed.kubectl.get("namespace", "default")["metadata"]["uid"]
     os.kill(bed.control.pid(), signal.SIGKILL)
-    assert leftovers.wait_until(lambda: not leftovers.of_bed(bed.directory, None))
+    assert leftovers.wait_until(lambda: not leftovers.of_bed(bed.directory, None), within=5)
     again = Testbed(name, control_plane_only=True).up()
     assert again.kubectl.get("namespace", "default")["metadata"]["uid"] != uid
 
