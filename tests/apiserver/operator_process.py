@@ -73,7 +73,7 @@ async def running(
         instance="operator-test",
         namespaces=(namespace,),
         clock=clock,
-        rng=random.Random(1),
+        rng=random.Random(1),  # noqa: S311
         observer=observer or Observer(),
     )
     stop = asyncio.Event()
@@ -84,9 +84,7 @@ async def running(
         if watching:
             registry = kopf.OperatorRegistry()
             handlers.register(registry, handlers.Runtime(controller=controller, health=Health(controller, clock=clock)))
-            watch = kopf.operator(
-                registry=registry, settings=handlers.kopf_settings(), namespaces=[namespace], stop_flag=stop
-            )
+            watch = kopf.operator(registry=registry, settings=handlers.kopf_settings(), namespaces=[namespace], stop_flag=stop)
             tasks.insert(0, asyncio.create_task(watch))
         try:
             yield Running(controller, cluster, writes)
@@ -99,8 +97,6 @@ async def running(
             await asyncio.gather(*tasks, return_exceptions=True)
             await controller.resolutions.close()
     finally:
-        await client.close()
+        await client.close()  # type: ignore[no-untyped-call]
         # aiohttp ends TLS connections in the background and offers nothing to wait for (its "Graceful Shutdown" page).
         await asyncio.sleep(0.25)
-
-
