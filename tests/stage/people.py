@@ -13,7 +13,13 @@ class Outcome:
     """What a command did."""
 
     code: int
-    output: str
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        """Everything that it printed, what it said on the way first."""
+        return self.stderr + self.stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class Person:
 
     def holdfast(self, *arguments: str, stdin: str | None = None, timeout: float = 300.0) -> Outcome:
         """Run the `holdfast` command."""
-        return self._run(["holdfast", *arguments], [sys.executable, "-m", "holdfast.cli.main", *arguments], stdin, timeout)
+        return self._run(["holdfast", *arguments], [str(Path(sys.executable).with_name("holdfast")), *arguments], stdin, timeout)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> Outcome:
         """Run kubectl."""
@@ -41,11 +47,10 @@ class Person:
         result = subprocess.run(
             command,
             input=stdin if stdin is not None else "",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig), **dict(self.environment)},
         )
-        return Outcome(result.returncode, result.stdout)
+        return Outcome(result.returncode, result.stdout, result.stderr)
