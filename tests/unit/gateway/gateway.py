@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import io
+import itertools
 import json
 import shutil
 import socket
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
 
 from holdfast.api.names import GATEWAY_CONFIG_HOST
 from holdfast.domain.gateway import Clusters, Route, Routing
@@ -57,7 +61,7 @@ class Answer:
     """What a client got."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: CIMultiDict[str]
     body: bytes
 
     @property
@@ -155,6 +159,16 @@ class Gateway:
             value = await response.json(content_type=None)
         return {status["name"]: status for status in value["cluster_statuses"]}
 
+    async def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.layout.metrics_port}/metrics"
+        async with self.session.get(url) as response:
+            return await response.text()
+
+    async def metric(self, series: str) -> float:
+        """Return the value of one series, 0 if there is none yet."""
+        values = [line.rpartition(" ")[2] for line in (await self.metrics()).splitlines() if line.startswith(f"{series}{{}} ")]
+        return float(values[0]) if values else 0.0
+
     async def until_known(self, *names: str) -> None:
         """Wait until Envoy has clusters with at least one endpoint."""
         for _ in range(1000):
@@ -175,14 +189,13 @@ class Gateway:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request."""
-        from yarl import URL
-
         sent = {"host": host, **({} if user is None else {"x-user-id": user}), **(headers or {})}
         if data is not None:
             sent.setdefault("content-type", "application/json")
+        body = None if data is None else io.BytesIO(data)
         url = URL(f"http://127.0.0.1:{self.layout.http_port}{path}", encoded=True)
-        async with self.session.request(method, url, data=data, headers=sent, allow_redirects=False) as response:
-            return Answer(response.status, response.headers.copy(), await response.read())
+        async with self.session.request(method, url, data=body, headers=sent, allow_redirects=False) as response:
+            return Answer(response.status, CIMultiDict(response.headers), await response.read())
 
     async def revisions(self, users: list[str], parallel: int = 16) -> dict[str, str]:
         """Return which revision each user gets; fails on any failed request."""
@@ -197,6 +210,45 @@ class Gateway:
 
         await asyncio.gather(*(one(user) for user in users))
         return seen
+
+
+class Load:
+    """Clients that ask without a pause, each as many users in turn."""
+
+    def __init__(self, gateway: Gateway, clients: int = 8) -> None:
+        self.answers: list[Answer] = []
+        self._gateway = gateway
+        self._clients = clients
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answered = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._ask(client)) for client in range(self._clients)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+    async def following(self, count: int) -> list[Answer]:
+        """Wait for as many answers to requests that begin from now on."""
+        mark = len(self.answers) + self._clients  # those that are under way began before
+        while len(self.answers) < mark + count:
+            self._answered.clear()
+            async with asyncio.timeout(30):
+                await self._answered.wait()
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+        return self.answers[mark:]
+
+    async def _ask(self, client: int) -> None:
+        for number in itertools.count():
+            self.answers.append(await self._gateway.ask(user=f"user-{client}-{number % 500}"))
+            self._answered.set()
 
 
 def layout(folder: Path, engines: Mapping[tuple[str, int], int], **changes: Any) -> Layout:

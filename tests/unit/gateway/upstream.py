@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -15,10 +16,13 @@ class Upstream:
     revision: str
     status: int = 200
     port: int = 0
+    tls: ssl.SSLContext | None = None
     seen: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Streams wait for it before their last event."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a request reached it."""
     _runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -34,7 +38,7 @@ class Upstream:
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[union-attr]
 
@@ -48,6 +52,7 @@ class Upstream:
         body = await request.read()
         self.seen.append(request)
         self.bodies.append(body)
+        self.asked.set()
         if self.status != 200:
             return web.json_response({"error": "told to fail"}, status=self.status)
         if request.query.get("stream"):

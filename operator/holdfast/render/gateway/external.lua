@@ -3,7 +3,7 @@
 
 local keep = {
   ["accept"] = true, ["accept-encoding"] = true, ["content-type"] = true, ["content-length"] = true, ["content-encoding"] = true,
-  ["transfer-encoding"] = true, ["expect"] = true, ["te"] = true, ["user-agent"] = true, ["x-holdfast-external"] = true,
+  ["transfer-encoding"] = true, ["expect"] = true, ["te"] = true, ["user-agent"] = true,
 }
 
 local function clean(headers)

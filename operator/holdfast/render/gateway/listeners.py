@@ -124,6 +124,8 @@ def _hop(layout: Layout) -> Json:
                 "envoy.filters.http.lua",
                 "extensions.filters.http.lua.v3.Lua",
                 default_source_code={"inline_string": source},
+                # The route was chosen by a header that must not leave, and Envoy finds none without x-forwarded-proto.
+                clear_route_cache=False,
             ),
             _router(),
         ],

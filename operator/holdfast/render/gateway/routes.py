@@ -186,7 +186,6 @@ def _external_route(deployment: str, external: External) -> Json:
             "prefix": "/v1/",
             "headers": [{"name": HEADER_EXTERNAL, "string_match": {"exact": f"{deployment}/{external.name}"}}],
         },
-        "request_headers_to_remove": [HEADER_EXTERNAL],
         "route": {
             "cluster": origin_cluster(deployment, external),
             "timeout": "0s",
