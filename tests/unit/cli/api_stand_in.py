@@ -26,8 +26,12 @@ class ApiStandIn:
         self.user = "alice@example.com"
         self.on_create: Callable[[Object], None] | None = None
         """Plays the operator: called with each new ModelApproval."""
+        self.on_watch: Callable[[], None] | None = None
+        """Called when a watch begins, before anything is sent."""
+        self.drop_connection = False
+        """The next watch ends in the middle of an event."""
         self.refusals: dict[str, tuple[int, bytes]] = {}
-        """By ``METHOD resource``: answer this instead, status and body."""
+        """By ``METHOD resource`` (or path, elsewhere): answer this instead, status and body."""
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.unexpected: list[str] = []
@@ -91,7 +95,7 @@ class ApiStandIn:
     def set_status(self, resource: str, name: str, status: Object) -> None:
         """Write the status, as the operator does."""
         item = self.get(resource, name)
-        self.put(resource, name, **{"metadata": item["metadata"], "spec": item["spec"], "status": status})
+        self.put(resource, name, metadata=item["metadata"], spec=item["spec"], status=status)
 
     def get(self, resource: str, name: str) -> Object:
         return copy.deepcopy(self._objects[resource, name])
@@ -136,16 +140,17 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        namespace, _, rest = url.path.removeprefix(BASE).partition("/")
-        resource, _, name = rest.partition("/")
-        self.api.requests.append(f"{self.command} {resource or url.path}{' watch' if 'watch' in query else ''}")
-        self.api.headers.append(dict(self.headers))
-        refusal = self.api.refusals.get(f"{self.command} {resource or url.path}")
+        ours = url.path.startswith(BASE)
+        namespace, _, rest = url.path.removeprefix(BASE).partition("/") if ours else ("", "", url.path)
+        resource, _, name = rest.partition("/") if ours else (url.path, "", "")
+        self.api.requests.append(f"{self.command} {resource}{' watch' if 'watch' in query else ''}")
+        self.api.headers.append({name.lower(): value for name, value in self.headers.items()})
+        refusal = self.api.refusals.get(f"{self.command} {resource}")
         if refusal is not None:
             self._answer(*refusal)
         elif self.command == "POST" and url.path == REVIEWS:
             self._json(201, {"kind": "SelfSubjectReview", "status": {"userInfo": {"username": self.api.user, "groups": []}}})
-        elif not url.path.startswith(BASE) or resource not in KINDS:
+        elif resource not in KINDS:
             self.api.unexpected.append(f"{self.command} {self.path}")
             self._answer(404, b"404 page not found\n")
         elif self.command == "POST" and not name:
@@ -195,10 +200,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _watch(self, resource: str, query: dict[str, str]) -> None:
         keep, after = self._selected(query), int(query["resourceVersion"])
+        if self.api.on_watch is not None:
+            self.api.on_watch()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        if self.api.drop_connection:
+            self.api.drop_connection = False
+            self.wfile.write(b'ff\r\n{"type"')
+            self.close_connection = True
+            return
         if after < self.api.expired_below:
             self._chunk({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}})
             after, going = -1, False

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import builders
 import pytest
 import yaml
-from unit.cli.api_stand_in import ApiStandIn, Object
 
+import builders
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.model import Model
 from holdfast.cli.main import main
 from holdfast.cli.session import Session
 from holdfast.cli.terminal import Terminal
+from unit.cli.api_stand_in import ApiStandIn, Object
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 

@@ -4,11 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import builders
-from unit.cli.api_stand_in import ApiStandIn, Object
-from unit.cli.conftest import NOW, deployed, revised
-
 from holdfast.api.deployment import Candidate, Condition, ModelDeploymentStatus, Request, RequestState, RevisionRole
 from holdfast.api.reasons import ConditionType, Phase, Reason
+from unit.cli.api_stand_in import ApiStandIn, Object
+from unit.cli.conftest import NOW, deployed, revised
 
 NAME = builders.NAME
 

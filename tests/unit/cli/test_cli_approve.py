@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from unit.cli import states
 from unit.cli.api_stand_in import ApiStandIn
 from unit.cli.conftest import Cli
