@@ -51,14 +51,12 @@ def digest(layout: Path) -> str:
 def build(name: str, *, progress: Progress | None = None) -> Path:
     """Build an image and what it stands on, and return its OCI image layout; from the cache if nothing changed.
 
-    One build runs at a time on a machine. Raises ImageError if a build fails, or if the caller is not root or lacks a program
-    and the image is not in the cache.
+    Raises ImageError for an unknown name, if a build fails, or if the caller is not root or lacks a program and the image is not
+    in the cache.
     """
-    says = progress or Progress()
     version = _version(name)
     if not version.layout.is_dir():
-        with _locked(says):
-            version = _build(name, says)
+        version = _build(name, progress or Progress())
     os.utime(version.layout)
     return version.layout
 
@@ -70,13 +68,14 @@ def _version(name: str) -> _Version:
 
 
 @contextlib.contextmanager
-def _locked(progress: Progress) -> Iterator[None]:
+def _locked(name: str, progress: Progress) -> Iterator[None]:
+    """Hold off other builds of the same image."""
     folder().mkdir(parents=True, exist_ok=True)
-    with (folder() / "build.lock").open("a") as lock:
+    with (folder() / f"{name}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with progress.step("wait for another build of images"):
+            with progress.step(f"wait for another build of the image {name}"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -85,18 +84,20 @@ def _build(name: str, progress: Progress) -> _Version:
     plan = recipe(name)
     base = _build(plan.base, progress) if plan.base is not None else None
     work = folder() / f".work-{name}"
-    # A build that was killed left it; nobody else uses it, because we hold the lock.
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        # The copy is what is built and what the key is of: the checkout may change meanwhile.
-        place = work / "context"
-        version = _Version(plan, context.key(plan, context.copy(context.files(plan), place), base.key if base else None), base)
-        if not version.layout.is_dir():
-            with progress.step(f"build the image {name}"):
-                _make(version, place, work, progress)
-        return version
-    finally:
+    with _locked(name, progress):
+        # A build that was killed left it; nobody else uses it, because we hold the lock.
         shutil.rmtree(work, ignore_errors=True)
+        try:
+            # The copy is what is built and what the key is of: the checkout may change meanwhile.
+            place = work / "context"
+            content = context.copy(context.files(plan), place)
+            version = _Version(plan, context.key(plan, content, base.key if base else None), base)
+            if not version.layout.is_dir():
+                with progress.step(f"build the image {name}"):
+                    _make(version, place, work, progress)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return version
 
 
 def _make(version: _Version, place: Path, work: Path, progress: Progress) -> None:
@@ -104,12 +105,13 @@ def _make(version: _Version, place: Path, work: Path, progress: Progress) -> Non
         version.recipe.make(place, progress)
     log = folder() / f"{version.recipe.name}.log"
     log.unlink(missing_ok=True)
-    buildah = Buildah(folder=folder() / "buildah", work=work, log=log)
-    buildah.prepare()
-    if version.base is not None:
-        buildah.load(version.base.layout, version.base.tag)
-    buildah.build(place, version.tag, version.base.tag if version.base else None)
-    buildah.export(version.tag, work / "layout")
+    with Buildah(folder=folder() / "buildah", work=work, log=log).ready() as buildah:
+        if version.base is not None:
+            buildah.load(version.base.layout, version.base.tag)
+        buildah.build(place, version.tag, version.base.tag if version.base else None)
+        buildah.export(version.tag, work / "layout")
+        if not version.recipe.keep_steps:
+            buildah.remove(version.tag)
     _share(work / "layout")
     (work / "layout").rename(version.layout)
     _forget(version.recipe.name)

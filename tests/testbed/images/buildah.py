@@ -1,10 +1,14 @@
 """Build with buildah, in a storage of our own below the cache, without a container engine."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self, TextIO
 
 from testbed.images import sandbox
 
@@ -23,15 +27,26 @@ class Buildah:
     work: Path
     log: Path
 
-    def prepare(self) -> None:
-        """Make the folders; forget a step cache that has grown too large."""
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[Self]:
+        """Make the folders, and keep the step cache while it is used; forget it before if it has grown too large."""
         sandbox.require("buildah")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a") as lock:
+            self._forget(lock)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            for folder in (self.folder / "root", self.folder / "containers", self.work / "run"):
+                folder.mkdir(parents=True, exist_ok=True)
+            (self.work / "policy.json").write_text(json.dumps(_EVERYTHING))
+            yield self
+
+    def _forget(self, lock: TextIO) -> None:
         layers = self.folder / "root" / "overlay-layers" / "layers.json"
-        if layers.exists() and len(json.loads(layers.read_text())) > _MOST_LAYERS:
-            shutil.rmtree(self.folder)
-        for folder in (self.folder / "root", self.folder / "containers", self.work / "run"):
-            folder.mkdir(parents=True, exist_ok=True)
-        (self.work / "policy.json").write_text(json.dumps(_EVERYTHING))
+        if not layers.exists() or len(json.loads(layers.read_text())) <= _MOST_LAYERS:
+            return
+        with contextlib.suppress(BlockingIOError):  # another build uses it: the next one will forget it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.folder / "root")
 
     def build(self, context: Path, tag: str, base: str | None) -> None:
         """Build `context`/Containerfile as `tag` on the local image `base`.
@@ -47,6 +62,10 @@ class Buildah:
     def export(self, tag: str, layout: Path) -> None:
         """Write the image as an OCI image layout."""
         self._run("push", *self._policy(), "--quiet", tag, f"oci:{layout}:latest")
+
+    def remove(self, tag: str) -> None:
+        """Remove an image and the steps that led to it."""
+        self._run("rmi", tag)
 
     def load(self, layout: Path, tag: str) -> None:
         """Take an image from an OCI image layout, unless it is there."""

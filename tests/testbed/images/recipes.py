@@ -10,7 +10,8 @@ from testbed.images.errors import ImageError
 from testbed.progress import Progress
 
 HERE = Path(__file__).parent
-ENGINES = HERE.parent / "engines"
+TESTBED = HERE.parent
+ENGINES = TESTBED / "engines"
 REPOSITORY = HERE.parents[2]
 
 
@@ -20,7 +21,7 @@ class Recipe:
 
     `files` maps a path in the build context to the file or folder that is copied there; the context is all that the build
     sees. `make` adds what is too large to be committed: it gets the folder of the context. `inputs` names what the image
-    depends on beside its files and its base.
+    depends on beside its files and its base. `keep_steps` is False where the steps of a build are not worth their room on the disk.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Recipe:
     base: str | None = "base"
     inputs: tuple[str, ...] = ()
     make: Callable[[Path, Progress], None] | None = None
+    keep_steps: bool = True
 
 
 def _recipe(name: str, files: Mapping[str, Path]) -> Recipe:
@@ -69,8 +71,8 @@ def recipe(name: str) -> Recipe:
         case "fake-engine":
             return _recipe("fake-engine", {"fake_engine": ENGINES / "fake_engine"})
         case "hub":
-            return _recipe("hub", {"hub": HERE.parent / "hub", "models": HERE.parent / "models"})
+            return _recipe("hub", {"hub": TESTBED / "hub", "models": TESTBED / "models"})
         case "vllm":
-            return dataclasses.replace(_recipe("vllm", {}), inputs=(vllm.FORMAT,), make=vllm.make)
+            return dataclasses.replace(_recipe("vllm", {}), inputs=(vllm.FORMAT,), make=vllm.make, keep_steps=False)
         case _:
             raise ImageError(f"there is no image {name!r}; there are {', '.join(NAMES)}")
