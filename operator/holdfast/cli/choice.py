@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from holdfast.api.model import EngineType
-from holdfast.api.names import NAME_MAX_LENGTH
 from holdfast.cli import words
 from holdfast.cli.exits import CommandError, ExitCode
 
@@ -130,10 +129,3 @@ def _parts(path: str) -> list[str]:
 def _some(files: Sequence[Listed]) -> str:
     names = ", ".join(one.path for one in files[:_SHOWN])
     return (names + (", …" if len(files) > _SHOWN else "")) or "no .gguf file"
-
-
-def deployment_name(repository: str) -> str:
-    """Return a name for the ModelDeployment, made from the repository's: what Kubernetes and Holdfast both allow."""
-    name = re.sub(r"[^a-z0-9]+", "-", repository.partition("/")[2].lower()).strip("-")[:NAME_MAX_LENGTH].strip("-")
-    name = re.sub(r"-([0-9]+)$", r"\1", name)  # a name that ends in -<number> would be the name of a revision
-    return name if re.match(r"[a-z]", name) and not name.startswith("holdfast-") else f"model-{name}"[:NAME_MAX_LENGTH].strip("-")

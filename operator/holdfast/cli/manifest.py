@@ -18,6 +18,7 @@ class Remarks:
     include: str
     image: str
     foot: tuple[str, ...] = ()
+    """Lines at the end of ``spec``."""
 
 
 def manifest(name: str, namespace: str | None, spec: ModelDeploymentSpec) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def yaml_text(document: dict[str, Any], remarks: Remarks) -> str:
     yaml.indent(mapping=2, sequence=4, offset=2)
     stream = io.StringIO()
     yaml.dump(root, stream)
-    return stream.getvalue() + "".join(f"# {line}\n" for line in remarks.foot)
+    return stream.getvalue() + "".join(f"  # {line}\n" for line in remarks.foot)
 
 
 def _one_line(text: str) -> str:

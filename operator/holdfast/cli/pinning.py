@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from holdfast.api.deployment import ModelDeploymentSpec
 from holdfast.api.model import Engine, EngineOptions, EngineType, HuggingFaceSource, Model, ModelSource
 from holdfast.api.revision import ResolvedSource
-from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose, deployment_name
+from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
 from holdfast.cli.exits import CommandError, ExitCode
+from holdfast.cli.naming import deployment_name
 from holdfast.domain.pin import resolve_model
 from holdfast.render.deployment import problems
 from holdfast.sources.hub import HubResolver

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.cli.pinning import Pinned, Wanted
 
 _HUB: Final = "https://huggingface.co"
+_ACCELERATOR: Final = ("on GPUs:", "serving: {accelerator: {resource: nvidia.com/gpu, count: 1}}")
 _ENGINES: Final = ("VLLM", "TGI", "SGLang", "LlamaCpp")
 
 
@@ -47,6 +48,15 @@ EXAMPLES: Final = (
     "holdfast pin Qwen/Qwen2.5-7B-Instruct-GGUF@main --file qwen2.5-7b-instruct-q5_k_m.gguf",
     "holdfast pin Qwen/Qwen2.5-7B-Instruct --name support-chat -n team-a | kubectl apply -f -",
 )
+
+
+def _name(value: str | None) -> str | None:
+    from holdfast.cli import naming
+
+    found = naming.problem(value) if value is not None else None
+    if found:
+        raise typer.BadParameter(f"{value!r}: {found}")
+    return value
 
 
 def pin(
@@ -94,6 +104,7 @@ def pin(
         typer.Option(
             "--name",
             metavar="NAME",
+            callback=_name,
             show_default=False,
             help="Name of the ModelDeployment; without it, made from the repository's.",
         ),
@@ -154,12 +165,11 @@ def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
     files = pinned.source.files
     asked = "by digest" if pinned.image.asked.digest else f"{pinned.image.asked.tag} on {today}"
     platforms = f" ({', '.join(pinned.image.platforms)})" if pinned.image.platforms else ""
-    needs_accelerator = pinned.choice.engine is not EngineType.LLAMA_CPP
     return Remarks(
         head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
         commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.source.commit else "",
         manifest_digest=f"{len(files)} of {pinned.listed} files, {words.size(sum(file.size for file in files))}",
         include=pinned.choice.why,
         image=f"{asked}{platforms}",
-        foot=("  serving: {accelerator: {resource: nvidia.com/gpu, count: 1}}",) if needs_accelerator else (),
+        foot=_ACCELERATOR if pinned.choice.engine is not EngineType.LLAMA_CPP else (),
     )
