@@ -26,7 +26,7 @@ class OperatorProcess:
         resolver: Resolver | None = None,
         decide: Decide = decide,
         renderer: Renderer = renderer,
-        make_gateway: MakeGateway = standins.Gateway.make,
+        make_gateway: MakeGateway = standins.make_gateway,
         observer: Observer | None = None,
     ) -> None:
         self.cluster = cluster
@@ -41,7 +41,7 @@ class OperatorProcess:
             instance="operator-0",
             namespaces=(),
             clock=self.clock,
-            rng=random.Random(1),
+            rng=random.Random(1),  # noqa: S311
             observer=observer or Observer(),
         )
 

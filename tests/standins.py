@@ -1,12 +1,12 @@
 """Small stand-ins for the neighbours of the controller, for tests that are not about those."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from builders import files
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import HuggingFaceSource
-from holdfast.api.names import TOTAL_WEIGHT, Key
+from holdfast.api.names import Key
 from holdfast.api.revision import ResolvedSource
 from holdfast.cluster.port import Cluster
 from holdfast.controller.children import Children
@@ -49,22 +49,23 @@ class Gateway:
     mirror: Mirror
     visits: list[GatewayKey] = field(default_factory=list)
 
-    @classmethod
-    def make(
-        cls, *, cluster: Cluster, mirror: Mirror, writer: Writer, children: Children, queue: WorkQueue
-    ) -> "Gateway":
-        return cls(mirror)
-
     def view(self, key: Key) -> GatewayView | None:
         found = self.mirror.deployment(key)
         arms = intended_arms(found.status) if isinstance(found, DeploymentView) else {}
         report = GatewayReport(pod=POD, serial=1, arms=arms, healthy=dict.fromkeys(arms, 1))
-        return GatewayView(
-            ready_pods=frozenset({POD}), reports=(report,), published=Published(serial=1, arms=arms)
-        )
-
-    def problems(self, key: Key) -> Sequence[str]:
-        return ()
+        return GatewayView(ready_pods=frozenset({POD}), reports=(report,), published=Published(serial=1, arms=arms))
 
     async def reconcile(self, key: GatewayKey) -> None:
         self.visits.append(key)
+
+
+def make_gateway(
+    *,
+    cluster: Cluster,
+    mirror: Mirror,
+    writer: Writer,
+    children: Children,
+    queue: WorkQueue,
+) -> Gateway:
+    """Make the gateway as `holdfast.controller.assembly.MakeGateway` does."""
+    return Gateway(mirror)

@@ -68,7 +68,7 @@ async def running(
         resolver=resolver or standins.Hub(),
         renderer=renderer,
         decide=decide,
-        make_gateway=standins.Gateway.make,
+        make_gateway=standins.make_gateway,
         settings=SETTINGS,
         instance="operator-test",
         namespaces=(namespace,),

@@ -49,6 +49,7 @@ class Namespace:
             f"{plural}/{item['metadata']['name']}": item["metadata"]["resourceVersion"]
             for plural in kinds
             for item in self.read(plural)["items"]
+            if plural != "events" or item.get("reportingController") == "holdfast.dev/operator"
         }
 
     # what people do

@@ -1,0 +1,148 @@
+"""What is read from wire objects."""
+
+import json
+
+import pytest
+
+from builders import NAME
+from holdfast.api.reasons import Reason
+from holdfast.cluster import kinds
+from holdfast.controller.projections import project
+from holdfast.controller.records import LiveObject, PodRecord
+from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, PodView, WeightsState
+from unit.controller.objects import Manifest, deployment, engine, metadata, pod
+
+
+def view_of(raw: Manifest) -> PodView:
+    record = project(kinds.POD, raw)
+    assert isinstance(record, PodRecord)
+    assert record.view is not None
+    return record.view
+
+
+def engine_of(raw: Manifest) -> EngineView:
+    live = project(kinds.DEPLOYMENT, raw)
+    assert isinstance(live, LiveObject)
+    assert live.engine is not None
+    return live.engine
+
+
+def weights(**state: Manifest) -> Manifest:
+    return pod(initContainerStatuses=[{"name": "weights", **state}])
+
+
+def ended(code: int, message: str = "", reason: str = "Error") -> Manifest:
+    return {"terminated": {"exitCode": code, "message": message, "reason": reason}}
+
+
+def report(reason: str, message: str) -> str:
+    return json.dumps({"reason": reason, "message": message})
+
+
+def test_a_spec_that_cannot_be_read_says_what_is_wrong_and_where() -> None:
+    raw = deployment()
+    raw["spec"]["model"]["engine"]["image"] = "engine:latest"
+    found = project(kinds.MODEL_DEPLOYMENT, raw)
+    assert isinstance(found, DeploymentView)
+    assert found.spec is None
+    assert found.invalid is not None
+    assert found.invalid.startswith("spec.model.engine.image: String should match pattern")
+
+
+def test_a_spec_of_another_shape_does_not_raise() -> None:
+    found = project(kinds.MODEL_DEPLOYMENT, {"metadata": metadata(NAME, 1, "u"), "spec": ["nonsense"]})
+    assert isinstance(found, DeploymentView)
+    assert found.spec is None
+
+
+def test_long_lists_of_problems_are_cut() -> None:
+    raw = deployment(spec={"model": {"source": 1, "engine": 2, "chatTemplate": 3, "generation": 4, "servedName": 5}})
+    found = project(kinds.MODEL_DEPLOYMENT, raw)
+    assert isinstance(found, DeploymentView)
+    assert found.invalid is not None
+    assert found.invalid.endswith("(and 2 more)")
+
+
+def test_an_approval_is_read() -> None:
+    spec = {"decision": "Abort", "target": {"name": NAME}, "approver": {"username": "alice"}}
+    found = project(kinds.MODEL_APPROVAL, {"metadata": metadata("stop", 1, "u"), "spec": spec})
+    assert isinstance(found, ApprovalView)
+    assert found.spec.approver.username == "alice"
+
+
+def test_an_engine_has_the_pods_that_were_asked_for_and_those_that_are_ready() -> None:
+    assert engine_of(engine(observedGeneration=1, readyReplicas=1)) == EngineView(revision=1, replicas=2, ready_replicas=1)
+
+
+def test_ready_pods_of_an_outdated_observation_do_not_count() -> None:
+    raw = engine(observedGeneration=1, readyReplicas=2)
+    raw["metadata"]["generation"] = 2
+    assert engine_of(raw).ready_replicas == 0
+
+
+def test_a_pod_is_ready_by_its_condition() -> None:
+    ready = view_of(pod(conditions=[{"type": "Ready", "status": "True"}]))
+    unready = view_of(pod(conditions=[{"type": "Ready", "status": "False"}]))
+    assert (ready.ready, unready.ready) == (True, False)
+
+
+def test_a_pod_that_is_being_deleted_is_not_ready() -> None:
+    raw = pod(conditions=[{"type": "Ready", "status": "True"}])
+    raw["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+    view = view_of(raw)
+    assert (view.ready, view.deleting) == (False, True)
+
+
+@pytest.mark.parametrize("label", ["", "one", "-1", "1.0", "²", "9" * 30])
+def test_a_pod_without_a_number_is_no_engines(label: str) -> None:
+    record = project(kinds.POD, pod(number=label))
+    assert isinstance(record, PodRecord)
+    assert record.view is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "state"),
+    [
+        (pod(), WeightsState.WAITING),
+        (weights(state={"waiting": {"reason": "PodInitializing"}}), WeightsState.WAITING),
+        (weights(state={"running": {}}), WeightsState.RUNNING),
+        (weights(state=ended(0, report("Verified", ""), "Completed")), WeightsState.VERIFIED),
+        (weights(state=ended(3)), WeightsState.FAILED),
+        (weights(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended(3)), WeightsState.FAILED),
+        (weights(state={"running": {}}, lastState=ended(3)), WeightsState.FAILED),
+        (weights(state=ended(0, "", "Completed"), lastState=ended(3)), WeightsState.VERIFIED),
+    ],
+)
+def test_the_last_report_of_the_weights_container_counts(raw: Manifest, state: WeightsState) -> None:
+    assert view_of(raw).weights is state
+
+
+def test_a_mismatch_is_reported_in_the_words_of_the_pod() -> None:
+    view = view_of(weights(state=ended(3, report("WeightsMismatch", "model.gguf: expected aa, found bb"))))
+    assert (view.weights_reason, view.weights_message) == (Reason.WEIGHTS_MISMATCH, "model.gguf: expected aa, found bb")
+
+
+@pytest.mark.parametrize("message", ["", "no json", "[1]", report("Promoted", "x"), '{"reason": {}}'])
+def test_a_container_that_left_no_report_is_unavailable_with_what_the_kubelet_says(message: str) -> None:
+    view = view_of(weights(state=ended(137, message, "OOMKilled")))
+    assert view.weights_reason is Reason.WEIGHTS_UNAVAILABLE
+    assert view.weights_message.startswith("the weights container ended with OOMKilled, exit code 137")
+
+
+def test_what_a_pod_writes_cannot_reach_a_terminal_as_it_is() -> None:
+    view = view_of(weights(state=ended(3, report("WeightsMismatch", "evil\x1b[31m\nname" + "x" * 2000))))
+    assert view.weights_message.startswith("evil [31m name")
+    assert len(view.weights_message) == 512
+
+
+def test_why_an_image_cannot_be_pulled_is_told() -> None:
+    view = view_of(weights(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}}))
+    assert (view.weights_reason, view.weights_message) == (None, "ErrImagePull: not found")
+
+
+def test_a_gateway_pod_tells_its_address_its_configuration_and_whether_it_runs() -> None:
+    raw = pod(component="gateway", podIP="10.0.0.7", containerStatuses=[{"name": "envoy", "state": {"running": {}}}])
+    raw["metadata"]["annotations"] = {"holdfast.dev/config": "12"}
+    record = project(kinds.POD, raw)
+    assert isinstance(record, PodRecord)
+    assert (record.address, record.config, record.running, record.view) == ("10.0.0.7", "12", True, None)
