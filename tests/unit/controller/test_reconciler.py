@@ -1,0 +1,503 @@
+"""The loop: one write at a time on what was seen, then children, and nothing taken away on an old picture."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+import standins
+from builders import NAME, NAMESPACE, model
+from holdfast.api.names import Key
+from holdfast.api.reasons import Reason
+from holdfast.cluster import kinds
+from holdfast.cluster.errors import Conflict, Rejected, Transient
+from holdfast.controller.keys import GatewayKey
+from holdfast.domain.decide import decide
+from holdfast.domain.plan import EngineIntent, Plan, WriteStatus
+from holdfast.domain.snapshot import Snapshot
+from holdfast.render import deployment as real_renderer
+from model.fake_cluster import Call, Crash, FakeCluster
+from process import OperatorProcess, engine_names, run_engines
+from unit.controller.objects import Manifest
+
+KEY = Key(NAMESPACE, NAME)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+def declare(cluster: FakeCluster, letter: str = "a", **more: Any) -> None:
+    spec = {"model": model(letter), "serving": {"replicas": 1}} | more
+    cluster.put(kinds.MODEL_DEPLOYMENT, {"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": spec})
+
+
+def status(cluster: FakeCluster) -> Manifest:
+    found = cluster.read(kinds.MODEL_DEPLOYMENT, KEY)
+    assert found is not None
+    result: Manifest = found.get("status", {})
+    return result
+
+
+def approve(cluster: FakeCluster, gate: str = "Start", name: str | None = None) -> None:
+    request = status(cluster)["request"]
+    target = {"name": NAME, "digest": request["digest"], "request": request["number"]}
+    target |= {"base": request["base"]} if "base" in request else {}
+    cluster.put(
+        kinds.MODEL_APPROVAL,
+        {
+            "metadata": {"namespace": NAMESPACE, "name": name or f"{gate.lower()}-{request['number']}"},
+            "spec": {"decision": "Approve", "gate": gate, "target": target, "approver": {"username": "alice"}},
+        },
+    )
+
+
+async def started(cluster: FakeCluster, **parts: Any) -> OperatorProcess:
+    process = OperatorProcess(cluster, **parts)
+    await process.start()
+    return process
+
+
+async def serving(cluster: FakeCluster) -> OperatorProcess:
+    """An operator at rest with revision 1 in service."""
+    declare(cluster)
+    process = await started(cluster)
+    await process.settle(run_engines)
+    approve(cluster)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Stable"
+    return process
+
+
+def texts(cluster: FakeCluster) -> list[str]:
+    return [f"{condition['type']}={condition['reason']}" for condition in status(cluster).get("conditions", [])]
+
+
+async def test_a_model_is_served_once_its_owner_approved_it(cluster: FakeCluster) -> None:
+    declare(cluster)
+    process = await started(cluster)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "AwaitingApproval"
+    assert engine_names(cluster) == []
+    approve(cluster)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Stable"
+    assert engine_names(cluster) == [f"{NAME}-1"]
+    assert set(process.outcomes) == {"Settled"}
+
+
+async def test_a_second_revision_takes_over_and_the_first_stands_by(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    rollout = {"steps": [{"weight": 50, "holdSeconds": 60}]}
+    declare(cluster, "b", rollout=rollout)
+    await process.settle(run_engines)
+    approve(cluster)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Soaking"
+    cluster.advance(61)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "AwaitingPromotion"
+    approve(cluster, "Promote")
+    await process.settle(run_engines)
+    cluster.advance(60)
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Stable"
+    assert status(cluster)["stable"]["revision"] == 2
+    assert status(cluster)["lastKnownGood"]["revision"] == 1
+    assert engine_names(cluster) == [f"{NAME}-1", f"{NAME}-2"]
+
+
+async def test_a_restart_with_everything_in_place_writes_nothing(cluster: FakeCluster) -> None:
+    await serving(cluster)
+    before = len(cluster.writes())
+    again = await started(cluster)
+    await again.settle(run_engines)
+    assert again.outcomes
+    assert cluster.writes()[before:] == ()
+
+
+async def test_an_operator_with_another_image_changes_no_pod_template(cluster: FakeCluster) -> None:
+    await serving(cluster)
+    before, templates = len(cluster.writes()), cluster.every(kinds.DEPLOYMENT)
+
+    def upgraded(snapshot: Snapshot, now: datetime) -> Plan:
+        newer = replace(snapshot.settings, weights_image="registry.example/holdfast@sha256:" + "9" * 64)
+        return decide(replace(snapshot, settings=newer), now)
+
+    again = await started(cluster, decide=upgraded)
+    await again.settle(run_engines)
+    assert cluster.writes()[before:] == ()
+    assert cluster.every(kinds.DEPLOYMENT) == templates
+
+
+async def test_nothing_is_decided_before_the_gateway_was_looked_at(cluster: FakeCluster) -> None:
+    declare(cluster)
+    views: list[bool] = []
+
+    class Unseen(standins.Gateway):
+        def view(self, key: Key) -> None:
+            views.append(True)
+
+    process = await started(cluster, make_gateway=lambda *, mirror, **_: Unseen(mirror))
+    await process.settle()
+    assert views
+    assert cluster.writes() == ()
+
+
+async def test_nothing_is_done_for_an_object_that_is_being_deleted(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["metadata"].update(finalizers=["x/y"]))
+    cluster.remove(kinds.MODEL_DEPLOYMENT, KEY)
+    cluster.remove(kinds.SERVICE, Key(NAMESPACE, f"{NAME}-1"))
+    before = len(cluster.writes())
+    await process.settle(run_engines)
+    assert cluster.writes()[before:] == ()
+
+
+async def test_a_status_is_never_written_over_what_was_not_seen(cluster: FakeCluster) -> None:
+    """Somebody changes the spec between the look and the write: the decision is taken anew."""
+    declare(cluster)
+    process = await started(cluster)
+    touched: list[str] = []
+
+    def touch(call: Call) -> None:
+        if call.verb == "update" and call.kind is kinds.MODEL_DEPLOYMENT and not touched:
+            touched.append("once")
+            declare(cluster, "b")
+
+    cluster.before_call = touch
+    await process.settle(run_engines)
+    assert touched
+    found = cluster.read(kinds.MODEL_DEPLOYMENT, KEY)
+    assert found is not None
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    assert status(cluster)["phase"] == "AwaitingApproval"
+    revisions = cluster.every(kinds.MODEL_REVISION).values()
+    assert [each["spec"]["model"]["source"]["commit"][0] for each in revisions][-1] == "b"
+
+
+async def test_a_revision_that_exists_already_is_taken_up(cluster: FakeCluster) -> None:
+    """The answer to the create was lost: the next look finds it."""
+    declare(cluster)
+    cluster.inject("after", Transient("timeout"), verb="create", kind=kinds.MODEL_REVISION)
+    process = await started(cluster)
+    await process.settle(run_engines)
+    cluster.advance(5)
+    await process.settle(run_engines)
+    assert len(cluster.every(kinds.MODEL_REVISION)) == 1
+    assert status(cluster)["phase"] == "AwaitingApproval"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_kill_at_any_write_ends_in_the_same_state(when: Any) -> None:
+    calm = FakeCluster()
+    await serving(calm)
+    for number in range(len([call for call in calm.writes() if call.kind is not kinds.EVENT])):
+        cluster = FakeCluster()
+        cluster.inject(when, Crash(), skip=number)
+        try:
+            await serving(cluster)
+        except Crash:
+            process = await started(cluster)
+            await process.settle(run_engines)
+            if "phase" in status(cluster) and status(cluster)["phase"] == "AwaitingApproval":
+                if not cluster.every(kinds.MODEL_APPROVAL):
+                    approve(cluster)
+                await process.settle(run_engines)
+        assert _end(cluster) == _end(calm), f"killed {when} write {number}"
+
+
+def _end(cluster: FakeCluster) -> Manifest:
+    found = dict(status(cluster))
+    return {
+        "phase": found["phase"],
+        "stable": found["stable"],
+        "request": found["request"],
+        "engines": engine_names(cluster),
+        "decisions": [
+            [(d["approval"], d["decision"]) for d in each["status"]["decisions"]]
+            for each in cluster.every(kinds.MODEL_REVISION).values()
+        ],
+        "approvals": [each["status"]["state"] for each in cluster.every(kinds.MODEL_APPROVAL).values()],
+        "children": sorted(key.name for kind in kinds.CHILDREN for key in cluster.every(kind)),
+    }
+
+
+async def test_before_taking_anything_away_the_deployment_is_read_again(cluster: FakeCluster) -> None:
+    """An operator that was cut off and is behind must not scale down what serves by now."""
+    process = await serving(cluster)
+
+    def remove_everything(snapshot: Snapshot, now: datetime) -> Plan:
+        return Plan(remove=(1,))
+
+    behind = OperatorProcess(cluster, decide=remove_everything)
+    await behind.start()
+    cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["spec"]["serving"].update(replicas=2))
+    seen: list[list[str]] = []
+
+    def look(call: Call) -> None:
+        seen.append([call.verb, call.kind.kind])
+
+    cluster.before_call = look
+    behind.controller.queue.add(KEY)
+    await behind.work()
+    deletes = [index for index, call in enumerate(seen) if call[0] == "delete"]
+    reads = [index for index, call in enumerate(seen) if call == ["get", "ModelDeployment"]]
+    assert reads[0] < deletes[0]
+    assert len(reads) >= 2, "the first read showed a change, so it was decided anew"
+    del process
+
+
+async def test_engines_are_scaled_down_only_on_a_fresh_picture(cluster: FakeCluster) -> None:
+    await serving(cluster)
+    cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["spec"]["serving"].update(replicas=3))
+    process = await started(cluster)
+    await process.settle(run_engines)
+    cluster.calls.clear()
+    cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["spec"]["serving"].update(replicas=1))
+    await process.settle(run_engines)
+    verbs = [(call.verb, call.kind.kind) for call in cluster.calls]
+    assert verbs.index(("get", "ModelDeployment")) < verbs.index(("patch", "Deployment"))
+
+
+async def test_a_removed_engine_goes_with_everything_of_its_revision(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    rollout = {"steps": [{"weight": 50, "holdSeconds": 60}]}
+    declare(cluster, "b", rollout=rollout)
+    await process.settle(run_engines)
+    approve(cluster)
+    await process.settle(run_engines)
+    assert engine_names(cluster) == [f"{NAME}-1", f"{NAME}-2"]
+    declare(cluster, "a", rollout=rollout)
+    await process.settle(run_engines)
+    assert engine_names(cluster) == [f"{NAME}-1"]
+    left = [key.name for kind in (kinds.SERVICE, kinds.CONFIG_MAP) for key in cluster.every(kind)]
+    assert not [name for name in left if name.endswith("-2")]
+
+
+async def test_what_is_in_the_way_reaches_the_status_and_a_restart_does_not_take_it_back(cluster: FakeCluster) -> None:
+    cluster.put(kinds.SERVICE, {"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": {"selector": {"app": "mine"}}})
+    declare(cluster)
+    process = await started(cluster)
+    await process.settle(run_engines)
+    assert "Stalled=NameConflict" in texts(cluster)
+    before = len([call for call in cluster.writes() if call.kind in kinds.OWN])
+    again = await started(cluster)
+    await again.settle(run_engines)
+    assert len([call for call in cluster.writes() if call.kind in kinds.OWN]) == before
+
+
+async def test_what_was_in_the_way_and_is_gone_is_noticed_without_an_event(cluster: FakeCluster) -> None:
+    cluster.put(kinds.SERVICE, {"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": {"selector": {"app": "mine"}}})
+    declare(cluster)
+    process = await started(cluster)
+    await process.settle(run_engines)
+    cluster.remove(kinds.SERVICE, KEY)
+    cluster.advance(60)
+    await process.settle(run_engines)
+    assert "Stalled=NameConflict" not in texts(cluster)
+    assert cluster.read(kinds.SERVICE, KEY) is not None
+
+
+async def test_what_the_server_refuses_reaches_the_status(cluster: FakeCluster) -> None:
+    declare(cluster)
+    cluster.inject("before", Rejected("exceeded quota: services"), verb="create", kind=kinds.SERVICE)
+    process = await started(cluster)
+
+    def refuse_always(call: Call) -> None:
+        if (call.verb, call.kind) == ("create", kinds.SERVICE):
+            cluster.inject("before", Rejected("exceeded quota: services"), verb="create", kind=kinds.SERVICE)
+
+    cluster.before_call = refuse_always
+    await process.settle(run_engines)
+    stalled = [each for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert "exceeded quota: services" in stalled[0]["message"]
+
+
+async def test_the_engine_behind_a_squatted_service_is_not_ready(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    cluster.remove(kinds.SERVICE, Key(NAMESPACE, f"{NAME}-1"))
+    cluster.put(kinds.SERVICE, {"metadata": {"namespace": NAMESPACE, "name": f"{NAME}-1"}, "spec": {"selector": {"app": "evil"}}})
+    await process.settle(run_engines)
+    assert "Ready=NotServing" in texts(cluster)
+    assert "Stalled=NameConflict" in texts(cluster)
+
+
+async def test_a_history_that_cannot_be_read_stops_everything_for_its_deployment_alone(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    cluster.edit(kinds.MODEL_REVISION, Key(NAMESPACE, f"{NAME}-1"), lambda found: found["spec"].update(fromTheFuture=1))
+    declare(cluster, "b")
+    await process.settle(run_engines)
+    assert len(cluster.every(kinds.MODEL_REVISION)) == 1
+    assert engine_names(cluster) == [f"{NAME}-1"]
+    stalled = [each for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert f"ModelRevision {NAME}-1: spec.fromTheFuture" in stalled[0]["message"]
+
+
+async def test_a_status_that_cannot_be_read_is_not_overwritten(cluster: FakeCluster) -> None:
+    declare(cluster)
+    cluster.set_status(kinds.MODEL_DEPLOYMENT, KEY, {"phase": "FromTheFuture"})
+    process = await started(cluster)
+    await process.settle(run_engines)
+    assert status(cluster) == {"phase": "FromTheFuture"}
+
+
+async def test_a_changed_status_is_the_gateways_business_at_once(cluster: FakeCluster) -> None:
+    declare(cluster)
+    visits: list[GatewayKey] = []
+
+    class Listening(standins.Gateway):
+        async def reconcile(self, key: GatewayKey) -> None:
+            visits.append(key)
+
+    process = await started(cluster, make_gateway=lambda *, mirror, **_: Listening(mirror))
+    await process.work()
+    visits.clear()
+    cluster.advance(1)
+    process.controller.queue.add(KEY)
+    cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["spec"]["serving"].update(replicas=2))
+    process.hear()
+    await process.work()
+    assert GatewayKey(NAMESPACE) in visits
+
+
+async def test_an_event_tells_of_each_transition_once(cluster: FakeCluster) -> None:
+    await serving(cluster)
+    events = list(cluster.every(kinds.EVENT).values())
+    assert [each["reason"] for each in events if each["reason"] == "Proposed"] == ["Proposed"]
+    found = cluster.read(kinds.MODEL_DEPLOYMENT, KEY)
+    assert found is not None
+    assert {each["regarding"]["uid"] for each in events} == {found["metadata"]["uid"]}
+
+
+async def test_an_event_that_cannot_be_written_holds_nothing_up(cluster: FakeCluster) -> None:
+    for _ in range(10):
+        cluster.inject("before", Rejected("no events here"), verb="create", kind=kinds.EVENT)
+    process = await serving(cluster)
+    assert set(process.outcomes) == {"Settled"}
+
+
+async def test_two_rules_that_undo_each_other_do_not_spin(cluster: FakeCluster) -> None:
+    declare(cluster)
+
+    def restless(snapshot: Snapshot, now: datetime) -> Plan:
+        before = snapshot.deployment.status
+        return Plan(write=WriteStatus(status=before.model_copy(update={"ready_replicas": 1 - (before.ready_replicas or 0)})))
+
+    process = await started(cluster, decide=restless)
+    process.controller.queue.add(KEY)
+    await process.work()
+    assert process.outcomes.count("Transient") == 1
+    assert len(cluster.writes()) == 50
+
+
+async def test_races_that_are_lost_again_and_again_give_others_their_turn(cluster: FakeCluster) -> None:
+    declare(cluster)
+    process = await started(cluster)
+
+    def always_first(call: Call) -> None:
+        if call.is_write and call.kind is kinds.MODEL_DEPLOYMENT:
+            cluster.edit(
+                kinds.MODEL_DEPLOYMENT,
+                KEY,
+                lambda found: found["metadata"].setdefault("labels", {}).update(n=str(len(cluster.calls))),
+            )
+
+    cluster.before_call = always_first
+    process.controller.queue.add(KEY)
+    await process.work()
+    assert "Transient" in process.outcomes
+    assert len(cluster.writes()) <= 10
+
+
+async def test_time_wakes_a_deployment(cluster: FakeCluster) -> None:
+    declare(cluster)
+    asked: list[datetime] = []
+
+    def patient(snapshot: Snapshot, now: datetime) -> Plan:
+        asked.append(now)
+        return Plan(wake_at=now + timedelta(seconds=30))
+
+    process = await started(cluster, decide=patient)
+    await process.work()
+    count = len(asked)
+    cluster.advance(29)
+    await process.work()
+    assert len(asked) == count
+    cluster.advance(2)
+    await process.work()
+    assert len(asked) == count + 1
+
+
+async def test_a_wake_up_in_the_past_does_not_spin(cluster: FakeCluster) -> None:
+    declare(cluster)
+    process = await started(cluster, decide=lambda snapshot, now: Plan(wake_at=now - timedelta(hours=1)))
+    assert await process.work() < 10
+
+
+async def test_a_role_without_its_revision_is_told_and_the_engine_left_alone(cluster: FakeCluster) -> None:
+    process = await serving(cluster)
+    cluster.remove(kinds.MODEL_REVISION, Key(NAMESPACE, f"{NAME}-1"))
+    await process.settle(run_engines)
+    assert engine_names(cluster) == [f"{NAME}-1"]
+    stalled = [each["message"] for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert stalled
+    assert "its ModelRevision is gone" in stalled[0]
+
+
+async def test_a_revision_that_this_operator_cannot_render_is_told(cluster: FakeCluster) -> None:
+    await serving(cluster)
+
+    class Older:
+        shared_objects = staticmethod(real_renderer.shared_objects)
+        problems = staticmethod(real_renderer.problems)
+
+        @staticmethod
+        def engine_objects(*_: object) -> list[Manifest]:
+            raise ValueError("render version 2 is newer than this operator")
+
+    process = await started(cluster, renderer=Older())
+    await process.settle(run_engines)
+    assert set(process.outcomes) == {"Settled"}
+    assert engine_names(cluster) == [f"{NAME}-1"]
+    stalled = [each["message"] for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert "newer than this operator" in stalled[0]
+
+
+async def test_an_intent_is_acted_on_only_after_it_was_written(cluster: FakeCluster) -> None:
+    declare(cluster)
+
+    def eager(snapshot: Snapshot, now: datetime) -> Plan:
+        status = snapshot.deployment.status
+        write = None if status.ready_replicas == 7 else WriteStatus(status=status.model_copy(update={"ready_replicas": 7}))
+        return Plan(write=write, engines=(EngineIntent(revision=1, replicas=1),))
+
+    process = await started(cluster, decide=eager)
+    cluster.inject("before", Transient("no"), verb="update")
+    process.controller.queue.add(KEY)
+    await process.work()
+    assert cluster.every(kinds.SERVICE) == {}
+
+
+async def test_a_deleted_deployment_is_forgotten(cluster: FakeCluster) -> None:
+    hub = standins.Hub()
+    declare(cluster)
+    process = await started(cluster, resolver=hub)
+    process.controller.queue.add(KEY)
+    await process.work()
+    cluster.remove(kinds.MODEL_DEPLOYMENT, KEY)
+    cluster.collect_garbage()
+    await process.settle(run_engines)
+    assert process.controller.queue.next_due() is None
+    assert [key for kind in kinds.CHILDREN for key in cluster.every(kind)] == []
+
+
+async def test_lost_conflicts_do_not_count_as_failures(cluster: FakeCluster) -> None:
+    declare(cluster)
+    cluster.inject("before", Conflict("changed"), verb="update")
+    process = await started(cluster)
+    await process.settle(run_engines)
+    assert set(process.outcomes) == {"Settled"}
+    assert Reason.PROPOSED in {each["reason"] for each in cluster.every(kinds.EVENT).values()}
