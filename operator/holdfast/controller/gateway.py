@@ -171,17 +171,17 @@ class GatewayReconciler:
         order = [(names.GATEWAY_ROUTES, due.routes_data), (names.GATEWAY_CLUSTERS, due.clusters_data)]
         if first or plan.clusters_first:
             order.reverse()
-        written = [await self._put(key, config_map(layout, name, data)) for name, data in order]
+        written = [await self._put(key, known, config_map(layout, name, data)) for name, data in order]
         if written[order.index((names.GATEWAY_ROUTES, due.routes_data))]:
             changed = {
                 name: dict(route.arms) for name, route in due.routing.routes.items() if known.routing.routes.get(name) != route
             }
             logger.info("routes published", extra={"namespace": key.namespace, "serial": due.routing.serial, "routes": changed})
         known.routing, known.clusters = due.routing, due.clusters
-        known.problems = {**plan.waiting, **due.refused}
+        known.problems = {**plan.waiting, **plan.problems, **due.refused}
         return any(written)
 
-    async def _put(self, key: GatewayKey, manifest: Manifest) -> bool:
+    async def _put(self, key: GatewayKey, known: _Known, manifest: Manifest) -> bool:
         """Replace a ConfigMap on exactly what the plan saw: its serials must not run backwards.
 
         One that is missing is created with everything else that is to match, and so is one in whose place another stands told of.
@@ -189,9 +189,11 @@ class GatewayReconciler:
         name = Key(key.namespace, manifest["metadata"]["name"])
         live = self._ours(name)
         if live is None:
+            known.pods.expire()
             return (await self._children.match([manifest], by=key, owner=None)).changed
         if live.manifest().get("data") == manifest["data"]:
             return False
+        known.pods.expire()
         metadata = {**manifest["metadata"], "uid": live.uid, "resourceVersion": live.resource_version}
         try:
             await self._writer.replace(kinds.CONFIG_MAP, {**manifest, "metadata": metadata}, by=key)

@@ -78,9 +78,15 @@ class GatewayPods:
         """The reports of the pods that answered when they were last asked."""
         return {uid: report for uid, report in self.reports.items() if uid not in self._silent}
 
+    def expire(self) -> None:
+        """Take that something was published: what the pods said before says nothing about it."""
+        self._asked_at = None
+
     def unasked(self) -> bool:
-        """Say whether there is a pod in service that was never asked."""
-        return any(record.ready and record.uid not in self.reports and record.uid not in self._silent for record in self._records)
+        """Say whether a pod in service was not asked since the last publication."""
+        return self._asked_at is None or any(
+            record.ready and record.uid not in self.reports and record.uid not in self._silent for record in self._records
+        )
 
     def due(self, seconds: float) -> bool:
         """Say whether the pods were last asked so long ago."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.names import NAME_MAX_LENGTH
@@ -17,6 +18,10 @@ from holdfast.domain.gateway import Clusters, External, GatewayPod, PodReport, R
 
 _ROUTABLE: Final = re.compile(r"(?!holdfast-)[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 """A DNS label (RFC 1123) outside the names of our own objects: its virtual host can meet no other's domain."""
+
+_HOST_LENGTH: Final = 253
+_LABEL_LENGTH: Final = 63
+"""RFC 1035, 2.3.4."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,7 @@ class World:
     """As published."""
     pods: Sequence[GatewayPod] = ()
     reports: Mapping[str, PodReport] = field(default_factory=dict)
-    """Last report by the pod's uid; a pod that does not answer is absent."""
+    """Last report by the pod's uid, from after the last publication; a pod that does not answer is absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class GatewayPlan:
     clusters: Mapping[str, Clusters]
     waiting: Mapping[str, str]
     """By deployment: why the route that it asks for is not published yet."""
+    problems: Mapping[str, str]
+    """By deployment: what the gateway cannot do as it is declared."""
     unobserved: frozenset[str]
     """Deployments whose published route was not yet seen in every ready pod."""
     clusters_first: bool
@@ -68,8 +75,11 @@ def plan_gateway(deployments: Sequence[Wanted], world: World) -> GatewayPlan:
     routes: dict[str, Route] = {}
     clusters: dict[str, Clusters] = {}
     waiting: dict[str, str] = {}
+    problems: dict[str, str] = {}
     unobserved = set()
     for wanted in sorted(deployments, key=lambda wanted: wanted.name):
+        if (problem := _problem(wanted)) is not None:
+            problems[wanted.name] = problem
         if not routable(wanted.name):
             continue
         before = base.routes.get(wanted.name)
@@ -97,9 +107,32 @@ def plan_gateway(deployments: Sequence[Wanted], world: World) -> GatewayPlan:
         routing=Routing(serial=serial, routes=routes),
         clusters=clusters,
         waiting=waiting,
+        problems=problems,
         unobserved=frozenset(unobserved),
-        clusters_first=any(not _known(route, world.clusters.get(name, Clusters())) for name, route in routes.items()),
+        clusters_first=any(not set(route.arms) <= _arms(world.clusters.get(name, Clusters())) for name, route in routes.items()),
     )
+
+
+def reachable(url: str) -> bool:
+    """Say whether a URL has a scheme, host and port that a connection can be made to."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    labels = host.removesuffix(".").split(".")
+    named = len(host) <= _HOST_LENGTH and all(0 < len(label) <= _LABEL_LENGTH for label in labels)
+    return parts.scheme in ("http", "https") and named and port != 0
+
+
+def _problem(wanted: Wanted) -> str | None:
+    if not routable(wanted.name):
+        return f"the name {wanted.name} cannot be a host name in the gateway; choose one that is a DNS label and not holdfast-*"
+    bad = [each for each in _externals(wanted.spec) if not reachable(each.url)] if wanted.spec is not None else []
+    if not bad:
+        return None
+    return f"spec.fallback.external[{bad[0].name}].url: nothing can be reached at {bad[0].url}; correct its host or port"
 
 
 def _recovered(world: World) -> Routing:
@@ -118,6 +151,8 @@ def _hold(
     """
     if set(target) <= set(current) or (world.routing is None and not world.reports):
         return None
+    published = world.clusters.get(name, Clusters())
+    unknown = [arm for arm in sorted(target) if arm not in _arms(published)]
     for pod in sorted((pod for pod in world.pods if pod.ready), key=lambda pod: pod.name):
         report = world.reports.get(pod.uid)
         if report is None:
@@ -127,7 +162,7 @@ def _hold(
         dead = not any(arm_health(report, name, arm, clusters) for arm in current)
         for arm in sorted(target):
             health = arm_health(report, name, arm, clusters)
-            if health is None:
+            if health is None or arm in unknown:  # what a pod still knows of a target that was taken away, it may lose
                 return f"gateway pod {pod.name} does not know {_title(arm)} yet"
             if health == 0 and not (forced and dead):
                 return f"gateway pod {pod.name} sees no healthy endpoint of {_title(arm)} yet"
@@ -169,8 +204,7 @@ def _targets(wanted: Wanted, status: ModelDeploymentStatus, before: Route | None
     settled = before is not None and _settled(wanted.name, before, world)
     declared = {external.name: external for external in published.externals}
     if wanted.spec is not None:
-        specified = wanted.spec.fallback.external if wanted.spec.fallback is not None else None
-        declared = {item.name: External(name=item.name, url=item.url, model=item.model) for item in specified or ()}
+        declared = {external.name: external for external in _externals(wanted.spec) if reachable(external.url)}
     for external in published.externals:
         if not settled or routing.external_arm(external.name) in used:
             declared[external.name] = external  # who gets requests, or may still, is not exchanged under way
@@ -184,6 +218,11 @@ def _targets(wanted: Wanted, status: ModelDeploymentStatus, before: Route | None
         failover={revision: other for revision, other in failover.items() if revision != other},
         externals=tuple(sorted(declared.values())),
     )
+
+
+def _externals(spec: ModelDeploymentSpec) -> list[External]:
+    specified = spec.fallback.external if spec.fallback is not None else None
+    return [External(name=item.name, url=item.url, model=item.model) for item in specified or ()]
 
 
 def _forced(status: ModelDeploymentStatus) -> str | None:
@@ -231,7 +270,7 @@ def _seen(name: str, route: Route, pods: Sequence[GatewayPod], world: World) -> 
     return True
 
 
-def _known(route: Route, clusters: Clusters) -> bool:
-    arms = {routing.revision_arm(revision) for revision in clusters.revisions}
-    arms |= {routing.external_arm(external.name) for external in clusters.externals}
-    return set(route.arms) <= arms
+def _arms(clusters: Clusters) -> set[str]:
+    return {routing.revision_arm(revision) for revision in clusters.revisions} | {
+        routing.external_arm(external.name) for external in clusters.externals
+    }

@@ -109,6 +109,7 @@ class Gateway:
             routing=Routing(serial=self.serial, routes=routes),
             clusters=clusters,
             waiting={},
+            problems={},
             unobserved=frozenset(),
             clusters_first=False,
         )

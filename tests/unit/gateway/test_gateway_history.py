@@ -63,7 +63,10 @@ class History(RuleBasedStateMachine):
             ),
         )
         self.check(before, plan)
+        news = plan.routing != before or plan.clusters != self.clusters
         self.routing, self.clusters = plan.routing, plan.clusters
+        if news:  # the operator asks again after every publication
+            self.told = {uid: report(self.loaded[uid].routing, self.loaded[uid].clusters) for uid in self.told}
 
     def check(self, before: Routing | None, plan: GatewayPlan) -> None:
         known = before.routes if before is not None else {}

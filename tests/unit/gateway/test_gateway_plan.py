@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.reasons import Phase
 from holdfast.domain.gateway import Clusters, External, PodReport, Routing
@@ -40,11 +42,16 @@ def test_a_new_deployment_has_a_route_without_arms_at_once() -> None:
 
 
 def test_a_canary_waits_until_every_pod_knows_the_candidate() -> None:
-    plan = plan_gateway([wanted(CANARY)], world(a=report(SERVING, BOTH), b=report(SERVING, ONE)))
+    plan = plan_gateway([wanted(CANARY)], world(clusters=BOTH, a=report(SERVING, BOTH), b=report(SERVING, ONE)))
     assert arms(plan) == {"1": 10000}
     assert plan.routing.serial == 5
     assert plan.waiting == {"chat": "gateway pod gateway-b does not know revision 2 yet"}
-    assert plan.clusters == BOTH, "the clusters come first"
+
+
+def test_clusters_are_published_before_the_route() -> None:
+    plan = plan_gateway([wanted(CANARY)], world(a=report(SERVING, ONE), b=report(SERVING, ONE)))
+    assert plan.clusters == BOTH
+    assert arms(plan) == {"1": 10000}
 
 
 def test_a_canary_waits_until_every_pod_sees_a_healthy_endpoint() -> None:
@@ -250,9 +257,26 @@ def test_lost_state_of_a_silent_gateway_is_made_anew_from_the_statuses() -> None
     assert plan.clusters_first
 
 
+def test_a_target_that_was_taken_away_and_comes_back_is_waited_for() -> None:
+    """The pods still know it from before, and are about to load the clusters without it."""
+    plan = plan_gateway([wanted(CANARY)], world(clusters=ONE, a=report(SERVING, BOTH), b=report(SERVING, BOTH)))
+    assert arms(plan) == {"1": 10000}
+    assert "does not know revision 2" in plan.waiting["chat"]
+
+
+@pytest.mark.parametrize("url", ["http://desk.test:99999", "http://desk.test:0", "http://a..b", f"http://{'a' * 64}.test"])
+def test_an_external_that_cannot_be_reached_is_told_of_and_holds_up_nothing(url: str) -> None:
+    seen = report(SERVING, ONE)
+    plan = plan_gateway([wanted(status(stable=1), declared=spec(externals={"desk": url}))], world(a=seen, b=seen))
+    assert plan.clusters == ONE
+    assert plan.problems["chat"].startswith("spec.fallback.external[desk].url: nothing can be reached at")
+
+
 def test_names_that_could_meet_another_domain_are_not_routed() -> None:
     assert [routable(name) for name in ("chat", "a", "9", "chat.team-a", "holdfast-gateway", "-a", "A", "a" * 41)] == [
         *(True, True, True),
         *(False, False, False, False, False),
     ]
-    assert plan_gateway([wanted(status(stable=1), name="holdfast-gateway")], world(None, {})).routing.routes == {}
+    plan = plan_gateway([wanted(status(stable=1), name="holdfast-gateway")], world(None, {}))
+    assert plan.routing.routes == {}
+    assert "cannot be a host name" in plan.problems["holdfast-gateway"]
