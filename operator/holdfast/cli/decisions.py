@@ -88,8 +88,8 @@ def decide(session: Session, cluster: Cluster, wish: Wish, answering: Answering)
         return created
     try:
         settled, status = _answer(session, cluster, name, answering.timeout)
-    except KeyboardInterrupt:
-        session.terminal.note(f"{name} stays; see what becomes of it: {session.program} history {wish.target.name}")
+    except (KeyboardInterrupt, CommandError):
+        session.terminal.note(f"{name} is made; see what becomes of it: {session.program} history {wish.target.name}")
         raise
     if status.state is ApprovalState.REFUSED:
         if answering.output is not Output.TEXT:

@@ -210,7 +210,7 @@ def test_an_interrupt_while_waiting_says_that_the_decision_stays(cli: Cli, api: 
     cli.monotonic = interrupt
     result = cli("approve", states.NAME, "--yes")
     assert result.code == 130
-    assert "support-chat-2-start-00000 stays; see what becomes of it: holdfast history support-chat" in result.err
+    assert "support-chat-2-start-00000 is made; see what becomes of it: holdfast history support-chat" in result.err
 
 
 @pytest.mark.parametrize(
