@@ -10,16 +10,17 @@ import httpx2
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.errors import (
     DisabledRepoError,
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils._http import get_session, hf_raise_for_status
 from huggingface_hub.utils._paths import filter_repo_objects
 
 from holdfast import __version__
@@ -137,7 +138,7 @@ class HubClient:
             raise SourceNotFoundError(
                 f"{_repository(error)} has no such commit, branch or tag; upstream may have squashed or force-pushed it away"
             ) from error
-        except EntryNotFoundError as error:
+        except RemoteEntryNotFoundError as error:
             raise SourceNotFoundError(f"{_repository(error)} has no such file at the pinned commit") from error
         except RepositoryNotFoundError as error:
             hidden = "or the token may not see it" if self._token else "or is private and no token was given"

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import set_client_factory
-from huggingface_hub.utils import parse_ratelimit_headers
-from huggingface_hub.utils._http import hf_request_event_hook
+from huggingface_hub.utils._http import hf_request_event_hook, parse_ratelimit_headers
 
 from holdfast.sources.hub_errors import SourceMismatchError, SourceUnavailableError
 

@@ -130,12 +130,11 @@ async def test_no_hub(serve: Serve, answer: Answer) -> None:
     "entry",
     [
         {"type": "file"},
-        {**PLAIN, "lfs": {"oid": "short", "size": 2, "pointerSize": 1}},
         {**PLAIN, "lfs": {"size": 2}},
         {**PLAIN, "size": "two"},
         {**PLAIN, "path": 5},
     ],
-    ids=["nothing", "short-hash", "no-hash", "text-size", "number-path"],
+    ids=["nothing", "no-hash", "text-size", "number-path"],
 )
 async def test_a_list_of_nonsense(serve: Serve, entry: dict[str, object]) -> None:
     liar = serve({"/revision/": info(), "/tree/": tree(entry), "/resolve/": (200, {}, b"{}")})
@@ -170,3 +169,29 @@ async def test_the_token_does_not_follow_a_redirect_elsewhere(serve: Serve) -> N
 async def test_an_answer_without_end(serve: Serve) -> None:
     liar = serve({"/revision/": (200, {}, b" " * (33 * 1024 * 1024))})
     assert "more than" in str(await refused(liar.url))
+
+
+async def test_a_large_file_without_a_hash(serve: Serve) -> None:
+    liar = serve({"/revision/": info(), "/tree/": tree({**PLAIN, "lfs": {"oid": "short", "size": 2, "pointerSize": 1}})})
+    assert "no sha256 for 'config.json'" in str(await refused(liar.url))
+
+
+async def test_plain_files_that_are_too_much_together(serve: Serve) -> None:
+    files = [{**PLAIN, "path": f"{number}.json", "size": 15 * 1024 * 1024} for number in range(5)]
+    error = await refused(serve({"/revision/": info(), "/tree/": tree(*files)}).url)
+    assert error.reason is Reason.INVALID_SPEC
+    assert "together" in str(error)
+
+
+async def test_more_files_than_anybody_needs(serve: Serve) -> None:
+    files = [{"type": "file", "path": str(number), "size": 0, "oid": ""} for number in range(100_001)]
+    error = await refused(serve({"/revision/": info(), "/tree/": tree(*files)}).url)
+    assert error.reason is Reason.INVALID_SPEC
+    assert "more than 100000" in str(error)
+
+
+async def test_a_listed_file_that_is_not_there(serve: Serve) -> None:
+    gone = (404, {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}, b"{}")
+    error = await refused(serve({"/revision/": info(), "/tree/": tree(PLAIN), "/resolve/": gone}).url)
+    assert error.reason is Reason.SOURCE_NOT_FOUND
+    assert "no such file" in str(error)

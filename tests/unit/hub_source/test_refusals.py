@@ -180,3 +180,16 @@ async def test_cancelling_returns_at_once_and_frees_the_thread(hub: HubServer, c
     assert time.monotonic() - started < 0.5
     assert (await asyncio.wait_for(resolver.resolve(source), 10)).commit == commit
     await resolver.close()
+
+
+async def test_cancelling_ends_an_answer_that_drips(hub: HubServer, commit: str) -> None:
+    resolver = HubResolver(hub.url, workers=1, request_seconds=5.0)
+    hub.admin.add_fault(Slow(match="/revision/", bytes_per_second=20))  # half a minute
+    source = HuggingFaceSource(repository=REPOSITORY, commit=commit)
+    task = asyncio.create_task(resolver.resolve(source))
+    await asyncio.to_thread(hub.admin.wait_for_requests, "GET")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await asyncio.wait_for(resolver.resolve(source), 10)).commit == commit
+    await resolver.close()
