@@ -46,6 +46,9 @@ _ROUNDS: Final = 4
 class _Known:
     """What is known of one namespace's gateway."""
 
+    layout: Layout
+    workload: list[Manifest]
+    """What does not change with routes."""
     pods: GatewayPods
     routing: Routing = field(default_factory=Routing)
     clusters: Mapping[str, Clusters] = field(default_factory=dict)
@@ -118,8 +121,10 @@ class GatewayReconciler:
             return
         known = self._known.get(key.namespace)
         if known is None:
+            layout = Layout(namespace=key.namespace)
             pods = GatewayPods(poller=self._poller, writer=self._writer, clock=self._clock)
-            known = self._known[key.namespace] = _Known(pods=pods)
+            known = _Known(layout=layout, workload=workload(layout, self._image), pods=pods)
+            self._known[key.namespace] = known
         wanted = [
             Wanted(name=each.meta.key.name, spec=each.spec, status=each.status)
             if isinstance(each, DeploymentView)
@@ -135,16 +140,15 @@ class GatewayReconciler:
 
     async def _settle(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> GatewayPlan:
         """Publish, tell, look, until the look allows nothing more."""
-        layout = Layout(namespace=key.namespace)
         for _ in range(_ROUNDS):
             routes, clusters = self._data(key, names.GATEWAY_ROUTES), self._data(key, names.GATEWAY_CLUSTERS)
             plan = self._plan(known, wanted, routes, clusters)
             marks = {each.name: routing.served_by(each.status) for each in wanted if each.status is not None}
-            due = publication(plan, marks, layout, routes=routes, clusters=clusters)
-            news = await self._publish(key, known, layout, plan, due, first=routes is None)
+            due = publication(plan, marks, known.layout, routes=routes, clusters=clusters)
+            news = await self._publish(key, known, plan, due, first=routes is None)
             version = f"{due.routing.serial}-{_digest(due.clusters_data)}"
             await known.pods.tell(version, due.routing.serial, cluster_names(due.clusters), by=key)
-            known.matched = await self._children.match(self._objects(layout, due), by=key, owner=None)
+            known.matched = await self._children.match(_objects(known, due), by=key, owner=None)
             known.pods.take(self._mirror.gateway_pods(key.namespace))
             restless = news or plan.unobserved or plan.waiting
             if not restless and not known.pods.due(_CALM_SECONDS):
@@ -164,14 +168,12 @@ class GatewayReconciler:
         )
         return plan_gateway(wanted, world)
 
-    async def _publish(
-        self, key: GatewayKey, known: _Known, layout: Layout, plan: GatewayPlan, due: Publication, *, first: bool
-    ) -> bool:
+    async def _publish(self, key: GatewayKey, known: _Known, plan: GatewayPlan, due: Publication, *, first: bool) -> bool:
         """Write what differs, routes before clusters: a person may be waiting for them. Return whether anything was written."""
         order = [(names.GATEWAY_ROUTES, due.routes_data), (names.GATEWAY_CLUSTERS, due.clusters_data)]
         if first or plan.clusters_first:
             order.reverse()
-        written = [await self._put(key, known, config_map(layout, name, data)) for name, data in order]
+        written = [await self._put(key, known, config_map(known.layout, name, data)) for name, data in order]
         if written[order.index((names.GATEWAY_ROUTES, due.routes_data))]:
             changed = {
                 name: dict(route.arms) for name, route in due.routing.routes.items() if known.routing.routes.get(name) != route
@@ -212,13 +214,6 @@ class GatewayReconciler:
             return None
         return live
 
-    def _objects(self, layout: Layout, due: Publication) -> list[Manifest]:
-        return [
-            config_map(layout, names.GATEWAY_CLUSTERS, due.clusters_data),
-            config_map(layout, names.GATEWAY_ROUTES, due.routes_data),
-            *workload(layout, self._image),
-        ]
-
     def _tell_deployments(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> None:
         views = {each.name: _view(known, each.name) for each in wanted}
         before = known.views
@@ -253,6 +248,14 @@ class GatewayReconciler:
         for child in sorted(mine, key=lambda each: each.kind is not kinds.DEPLOYMENT):
             await self._children.remove(child.kind, child.key, uid=child.uid)
         logger.info("gateway removed", extra={"namespace": key.namespace})
+
+
+def _objects(known: _Known, due: Publication) -> list[Manifest]:
+    return [
+        config_map(known.layout, names.GATEWAY_CLUSTERS, due.clusters_data),
+        config_map(known.layout, names.GATEWAY_ROUTES, due.routes_data),
+        *known.workload,
+    ]
 
 
 def _view(known: _Known, name: str) -> GatewayView:
