@@ -68,12 +68,13 @@ class Rest:
         server = urlsplit(cluster["server"])
         assert server.hostname is not None
         assert server.port is not None
-        return cls(server.hostname, server.port, context, authority)
+        # The API server takes the agent's name for the manager of the fields that are written.
+        return cls(server.hostname, server.port, context, authority, {"User-Agent": str(config["users"][0]["name"])})
 
     def with_token(self, token: str) -> "Rest":
         """Requests in the name of a token's owner."""
         context = ssl.create_default_context(cadata=self._authority)
-        return Rest(*self._address, context, self._authority, {"Authorization": f"Bearer {token}"})
+        return Rest(*self._address, context, self._authority, {"Authorization": f"Bearer {token}", "User-Agent": "machine"})
 
     def as_user(self, user: str) -> "Rest":
         """Requests in the name of somebody else, by impersonation."""
