@@ -49,8 +49,9 @@ async def test_configuration_is_there_before_the_pods_that_mount_it() -> None:
     namespace = Namespace()
     namespace.deployment(status(stable=1))
     await namespace.visit()
-    created = [call.kind.kind for call in namespace.cluster.writes() if call.verb == "create"]
-    assert created[-1] == "Deployment"
+    created = [call.key.name for call in namespace.cluster.writes() if call.verb == "create" and call.key is not None]
+    assert created[-1] == names.GATEWAY_NAME
+    assert created[:2] == [names.GATEWAY_CLUSTERS, names.GATEWAY_ROUTES], "a route never leads to clusters that are not there"
 
 
 async def test_nothing_is_decided_before_the_gateway_was_looked_at() -> None:
@@ -114,6 +115,18 @@ async def test_a_kill_switch_changes_no_clusters() -> None:
     await namespace.visit()
     assert namespace.arms() == {"1": 10000}
     assert namespace.data(names.GATEWAY_CLUSTERS) == clusters
+
+
+async def test_routes_are_written_before_clusters_that_they_do_not_need() -> None:
+    """A person waits for the route; the clusters of the declared external can come after it."""
+    namespace = await serving(status(stable=2, good=1))
+    declared = spec(externals={"desk": "https://desk.test/v1"})
+    namespace.deployment(status(Phase.FALLBACK, stable=2, good=1, fallback=fallback(revision=1)))
+    namespace.cluster.edit(kinds.MODEL_DEPLOYMENT, CHAT, lambda live: live.update(spec=declared.wire()))
+    before = len(namespace.cluster.writes())
+    await namespace.visit()
+    written = [call.key.name for call in namespace.cluster.writes()[before:] if call.kind is kinds.CONFIG_MAP and call.key]
+    assert written == [names.GATEWAY_ROUTES, names.GATEWAY_CLUSTERS]
 
 
 async def test_what_waits_is_looked_at_soon_and_what_is_calm_is_not() -> None:
