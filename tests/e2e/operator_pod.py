@@ -44,7 +44,7 @@ class Operator:
             writes = metrics.get("holdfast_api_writes_total", 0.0)
             if writes != last[0]:
                 last[:] = [writes, time.monotonic()]
-            looked = metrics.get("holdfast_reconcile_seconds_count", 0.0) > 0
+            looked = metrics.get("holdfast_reconcile_duration_seconds_count", 0.0) > 0
             return metrics if looked and time.monotonic() - last[1] >= _IDLE_SECONDS else None
 
         return until(quiet, what="an operator that has nothing to write", pause=0.3)
