@@ -66,7 +66,7 @@ def external(**fields: object) -> Changes:
 
 
 QUANTITY = "not a quantity; write such as 4, 500m or 32Gi"
-FORM = "write registry/name@sha256:… without a tag: holdfast pin prints it"
+FORM = "write registry/name@sha256:… without a tag: holdfast pin REPO --image NAME:TAG prints it"
 
 DEPLOYMENT_CASES = (
     one(

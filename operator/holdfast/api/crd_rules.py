@@ -52,7 +52,7 @@ def regex(pattern: str) -> str:
 
 
 COMMIT: Final = "^[0-9a-f]{40}$"
-_IMAGE_FORM: Final = "registry/name@sha256:… without a tag: holdfast pin prints it"
+_IMAGE_FORM: Final = "registry/name@sha256:… without a tag: holdfast pin REPO --image NAME:TAG prints it"
 
 
 def _commit() -> Rule:
