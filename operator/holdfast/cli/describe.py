@@ -18,17 +18,25 @@ HEADER = ("NAME", "PHASE", "READY", "SERVING", "CANDIDATE", "WEIGHT", "WAITS FOR
 def row(found: Deployment) -> tuple[str, ...]:
     """Return one line of the table; its columns are `HEADER`."""
     status = found.status
-    stable, candidate = status.stable, status.candidate
+    candidate = status.candidate
     ready = next((c.status for c in status.conditions or [] if c.type is ConditionType.READY), "-")
     return (
         found.name,
         str(status.phase or "-"),
         ready,
-        f"{stable.revision} {short_digest(stable.digest)}" if stable else "-",
+        _serving(found),
         f"{candidate.revision} {short_digest(candidate.digest)}" if candidate else "-",
         words.weight(candidate.weight_observed) if candidate else "-",
         waits_for(found),
     )
+
+
+def _serving(found: Deployment) -> str:
+    """Return what answers now: in a fallback that is not the stable revision."""
+    fallback, stable = found.status.fallback, found.status.stable
+    if fallback is not None:
+        return f"fallback: {words.target(fallback.type, fallback.revision, fallback.external)}"
+    return f"{stable.revision} {short_digest(stable.digest)}" if stable else "-"
 
 
 def waits_for(found: Deployment) -> str:
@@ -75,7 +83,9 @@ def show(terminal: Terminal, found: Deployment, program: str, now: datetime) -> 
     rows = [("phase", f"{status.phase or 'unknown'}{': ' + status.message if status.message else ''}")]
     if found.behind:
         rows.append(("note", "the operator has not seen the latest spec yet; what follows is about the one before"))
-    rows.append(("serving", words.role(status.stable)))
+    if status.fallback:
+        rows.append(("serving", words.fallback(status.fallback)))
+    rows.append(("stable" if status.fallback else "serving", words.role(status.stable)))
     if status.last_known_good:
         rows.append(("last known good", words.role(status.last_known_good)))
     rows += _candidate(found, now)
@@ -85,8 +95,6 @@ def show(terminal: Terminal, found: Deployment, program: str, now: datetime) -> 
         rows.append(("request", f"{request.number}, {request.state}, revision {request.revision}{why}"))
         rows.append(("  digest", request.digest))
         rows.append(("  base", request.base or "nothing served"))
-    if status.fallback:
-        rows.append(("fallback", words.fallback(status.fallback)))
     if status.url:
         rows.append(("clients use", status.url))
     terminal.pairs(rows, indent=2)

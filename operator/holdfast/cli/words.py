@@ -57,7 +57,7 @@ def fallback(value: FallbackStatus) -> str:
     """Return a fallback in force: where to, by whom, since when, why."""
     seen = "seen by every gateway pod" if value.observed else "not yet seen by every gateway pod"
     why = f"; reason: {value.reason}" if value.reason else ""
-    return f"{target(value.type, value.revision, value.external)}, by {value.by} since {moment(value.since)}, {seen}{why}"
+    return f"fallback to {target(value.type, value.revision, value.external)}, by {value.by} since {moment(value.since)}, {seen}{why}"
 
 
 def decision(value: Decision) -> str:

@@ -4,7 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import builders
-from holdfast.api.deployment import Candidate, Condition, ModelDeploymentStatus, Request, RequestState, RevisionRole
+from holdfast.api.decision import FallbackTargetType
+from holdfast.api.deployment import (
+    Candidate,
+    Condition,
+    FallbackStatus,
+    ModelDeploymentStatus,
+    Request,
+    RequestState,
+    RevisionRole,
+)
 from holdfast.api.reasons import ConditionType, Phase, Reason
 from unit.cli.api_stand_in import ApiStandIn, Object
 from unit.cli.conftest import NOW, deployed, revised
@@ -85,6 +94,28 @@ def stable(api: ApiStandIn) -> tuple[str, str]:
         ),
     )
     return old, new
+
+
+def fallen_back(api: ApiStandIn) -> str:
+    """Revision 1 is stable, and all traffic goes to an external. It never had a request. Returns its digest."""
+    digest = revised(api, 1, "a")
+    deployed(
+        api,
+        ModelDeploymentStatus(
+            phase=Phase.FALLBACK,
+            stable=RevisionRole(revision=1, digest=digest, approved_by="alice"),
+            fallback=FallbackStatus(
+                type=FallbackTargetType.EXTERNAL,
+                external="general-api",
+                since=NOW - timedelta(minutes=1),
+                by="bob",
+                reason="incident 7",
+                approval="support-chat-fallback-x",
+                observed=True,
+            ),
+        ),
+    )
+    return digest
 
 
 def accepts(api: ApiStandIn) -> None:

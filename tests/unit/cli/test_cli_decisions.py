@@ -1,15 +1,12 @@
 """holdfast reject, abort and resume: one question, one decision, the operator's answer."""
 
-from datetime import timedelta
-
 import pytest
 
-from holdfast.api.decision import FallbackTargetType
-from holdfast.api.deployment import FallbackStatus, ModelDeploymentStatus, RevisionRole
+from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.reasons import Phase
 from unit.cli import states
 from unit.cli.api_stand_in import ApiStandIn
-from unit.cli.conftest import NOW, Cli, deployed, revised
+from unit.cli.conftest import Cli, deployed
 
 
 @pytest.mark.parametrize(("command", "decision"), [("reject", "Reject"), ("abort", "Abort"), ("resume", "Resume")])
@@ -88,7 +85,7 @@ def test_a_refusal_says_why_and_fails(cli: Cli, api: ApiStandIn) -> None:
 
 
 def test_resume_tells_where_the_traffic_returns_to(cli: Cli, api: ApiStandIn) -> None:
-    _in_fallback(api)
+    states.fallen_back(api)
     states.accepts(api)
     result = cli("resume", states.NAME, typed="y\n")
     assert result.code == 0, result.err
@@ -98,28 +95,7 @@ def test_resume_tells_where_the_traffic_returns_to(cli: Cli, api: ApiStandIn) ->
 
 def test_resume_of_a_deployment_that_never_had_a_request_names_what_serves(cli: Cli, api: ApiStandIn) -> None:
     """Its object was re-created and taken up from history; the kind demands a number, the operator compares none."""
-    digest = _in_fallback(api)
+    digest = states.fallen_back(api)
     states.accepts(api)
     assert cli("resume", states.NAME, "--yes").code == 0
     assert states.made(api)["target"] == {"name": states.NAME, "digest": digest, "request": 1}
-
-
-def _in_fallback(api: ApiStandIn) -> str:
-    digest = revised(api, 1, "a")
-    deployed(
-        api,
-        ModelDeploymentStatus(
-            phase=Phase.FALLBACK,
-            stable=RevisionRole(revision=1, digest=digest, approved_by="alice"),
-            fallback=FallbackStatus(
-                type=FallbackTargetType.EXTERNAL,
-                external="general-api",
-                since=NOW - timedelta(minutes=1),
-                by="bob",
-                reason="incident 7",
-                approval="support-chat-fallback-x",
-                observed=True,
-            ),
-        ),
-    )
-    return digest

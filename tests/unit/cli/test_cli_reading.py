@@ -64,6 +64,14 @@ def test_one_deployment_is_shown_with_everything_that_is_needed_to_decide(cli: C
     ]
 
 
+def test_in_a_fallback_what_serves_is_not_what_is_stable(cli: Cli, api: ApiStandIn) -> None:
+    states.fallen_back(api)
+    out = cli("status", states.NAME).out
+    assert "serving  fallback to external general-api, by bob since 2026-11-21T11:59:00Z, seen by every gateway pod" in out
+    assert "stable   revision 1 (v1:" in out
+    assert "fallback: external general-api" in cli("status").out
+
+
 def test_a_spec_that_the_operator_has_not_seen_is_said(cli: Cli, api: ApiStandIn) -> None:
     states.stable(api)
     item = api.get("modeldeployments", states.NAME)

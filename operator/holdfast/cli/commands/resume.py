@@ -51,6 +51,6 @@ def _question(found: "Deployment") -> str:
 
     status = found.status
     if status.fallback is not None:
-        return f"End the fallback to {words.fallback(status.fallback)}? Traffic returns to: {words.role(status.stable)}."
+        return f"End the {words.fallback(status.fallback)}? Traffic returns to: {words.role(status.stable)}."
     revision = status.request.revision if status.request else "?"
     return f"Ask again for revision {revision}? It needs a new approval."
