@@ -1,0 +1,97 @@
+"""The generated reference is current, and the list of errors is complete: nothing missing, nothing left over."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from holdfast.api.crd import KINDS, object_schema
+from holdfast.api.crd_schema import walk
+from holdfast.api.reasons import Reason, RefusalReason
+from holdfast.api.reference import main, reference
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs/reference"
+CHART = ROOT / "charts/holdfast"
+
+
+def listed(title: str) -> list[str]:
+    """The first cells of the table under a heading of the list of errors."""
+    section = (DOCS / "errors.md").read_text().split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 3 and all(row) for row in rows), "a cause or a cure is missing"
+    return [row[0].strip("`") for row in rows]
+
+
+def rules() -> Iterator[str]:
+    for kind in KINDS:
+        for _, node in walk(object_schema(kind)):
+            yield from (rule["message"] for rule in node.get("x-kubernetes-validations", []))
+
+
+def guards() -> Iterator[str]:
+    for file in (CHART / "templates/guards").iterdir():
+        for block in re.findall(r"^      message: (?:>-\n(?:        .*\n)+|.*\n)", file.read_text(), re.MULTILINE):
+            yield yaml.safe_load(block)["message"]
+
+
+def chart() -> Iterator[str]:
+    yield from re.findall(r'(?:required|fail) "([^"]+)"', (CHART / "templates/_helpers.tpl").read_text())
+
+
+def command_line() -> Iterator[str]:
+    for file in (ROOT / "operator/holdfast/cli").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "CommandError" and node.args:
+                said = template(node.args[0]).replace("\n", " ")
+                if said.strip("…"):  # what another part of the program says is listed there
+                    yield said
+
+
+def template(node: ast.expr) -> str:
+    """The text of an expression, with … for what is put into it."""
+    match node:
+        case ast.Constant(value=str() as said):
+            return said
+        case ast.JoinedStr():
+            return "".join(template(part) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        case ast.BinOp(op=ast.Add()):
+            return template(node.left) + template(node.right)
+        case _:
+            return "…"
+
+
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        ("Refused fields", list(rules())),
+        ("Refused requests", list(guards())),
+        ("Reasons", list(Reason)),
+        ("Refused decisions", list(RefusalReason)),
+        ("The command line", list(command_line())),
+        ("Helm", list(chart())),
+    ],
+)
+def test_every_message_is_listed_with_cause_and_cure(title: str, said: list[str]) -> None:
+    assert len(said) > 5
+    assert sorted(listed(title)) == sorted({str(message) for message in said})
+
+
+def test_the_reference_of_the_api_is_the_generated_one(tmp_path: Path) -> None:
+    main(["--write", str(tmp_path / "api.md")])
+    assert (tmp_path / "api.md").read_text() == reference()
+    assert (DOCS / "api.md").read_text() == reference(), "run: python -m holdfast.api.reference --write docs/reference/api.md"
+
+
+def test_the_reference_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    assert capsys.readouterr().out == reference()
+
+
+def test_the_reference_marks_what_is_required() -> None:
+    assert "| `spec.model.source.huggingFace.commit` * |" in reference()
+    assert "| `spec.model.engine.image` * |" in reference()
+    assert "| `spec.model.engine.args` |" in reference()
