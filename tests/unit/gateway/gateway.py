@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import shutil
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,12 +28,6 @@ NAMESPACE = "team-a"
 _START_SECONDS = 30
 _LAG = 64
 """Answers under full load, some 20 ms."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def volume(folder: Path, files: Mapping[str, str]) -> None:
@@ -89,6 +82,8 @@ class Gateway:
     current: Publication | None = None
     marks: dict[str, Mapping[str, str]] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
+    http_port: int = 0
+    metrics_port: int = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,7 +125,31 @@ class Gateway:
             self.process = await asyncio.create_subprocess_exec(
                 str(envoy.binary()), "-c", str(file), *options, stdout=log, stderr=log
             )
+        await self._find_ports()
         await self.until_serial(self.serial, _START_SECONDS)
+
+    async def _find_ports(self) -> None:
+        """Ask Envoy which free ports it took: a port that a test finds free may be taken by the time that Envoy wants it."""
+        deadline = time.monotonic() + _START_SECONDS
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(self.layout.admin_socket)) as admin:
+            while self.running and time.monotonic() < deadline:
+                with contextlib.suppress(aiohttp.ClientError, KeyError):
+                    async with admin.get("http://envoy/listeners?format=json") as response:
+                        value = await response.json(content_type=None)
+                    found = {
+                        status["name"]: int(status["local_address"]["socket_address"]["port_value"])
+                        for status in value["listener_statuses"]
+                        if "socket_address" in status["local_address"]
+                    }
+                    self.http_port, self.metrics_port = found["ingress"], found["metrics"]
+                    if self.http_port and self.metrics_port:
+                        return
+                await asyncio.sleep(0.01)
+        raise AssertionError(f"Envoy does not listen:\n{self.log[-4000:]}")
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
 
     async def stop(self) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -152,18 +171,18 @@ class Gateway:
             with contextlib.suppress(aiohttp.ClientError, ValueError):
                 if (await self.config())["serial"] >= serial:
                     return
-            if self.process is None or self.process.returncode is not None or time.monotonic() > deadline:
+            if not self.running or time.monotonic() > deadline:
                 raise AssertionError(f"Envoy does not answer by serial {serial}:\n{self.log[-4000:]}")
             await asyncio.sleep(0.01)
 
     async def clusters(self) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.layout.metrics_port}/clusters"
+        url = f"http://127.0.0.1:{self.metrics_port}/clusters"
         async with self.session.get(url) as response:
             value = await response.json(content_type=None)
         return {status["name"]: status for status in value["cluster_statuses"]}
 
     async def metrics(self) -> str:
-        url = f"http://127.0.0.1:{self.layout.metrics_port}/metrics"
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         async with self.session.get(url) as response:
             return await response.text()
 
@@ -196,7 +215,7 @@ class Gateway:
         if data is not None:
             sent.setdefault("content-type", "application/json")
         body = None if data is None else io.BytesIO(data)
-        url = URL(f"http://127.0.0.1:{self.layout.http_port}{path}", encoded=True)
+        url = URL(f"http://127.0.0.1:{self.http_port}{path}", encoded=True)
         async with self.session.request(method, url, data=body, headers=sent, allow_redirects=False) as response:
             return Answer(response.status, CIMultiDict(response.headers), await response.read())
 
@@ -265,8 +284,8 @@ def layout(folder: Path, engines: Mapping[tuple[str, int], int], **changes: Any)
         config_directory=str(folder / "config"),
         run_directory=str(folder / "run"),
         listen_address="127.0.0.1",
-        http_port=free_port(),
-        metrics_port=free_port(),
+        http_port=0,
+        metrics_port=0,
         engine_address=lambda deployment, revision: ("127.0.0.1", engines[deployment, revision]),
     )
     return replace(base, **changes)

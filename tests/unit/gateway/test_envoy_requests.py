@@ -137,7 +137,7 @@ async def test_the_gateway_says_that_it_lives(bench: Bench) -> None:
     ],
 )
 async def test_the_admin_interface_is_out_of_reach(bench: Bench, method: str, path: str) -> None:
-    url = f"http://127.0.0.1:{bench.gateway.layout.metrics_port}{path}"
+    url = f"http://127.0.0.1:{bench.gateway.metrics_port}{path}"
     async with bench.gateway.session.request(method, url) as response:
         assert response.status == 404
     assert (await bench.gateway.ask("/healthz", method="GET")).status == 200

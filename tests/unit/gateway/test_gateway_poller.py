@@ -15,8 +15,8 @@ from unit.gateway.conftest import NAME, Bench
 async def test_envoy_tells_routing_and_health(bench: Bench) -> None:
     await bench.know(1, 2)
     await bench.route(r1=10000)
-    layout = bench.gateway.layout
-    poller = GatewayPoller(bench.gateway.session, http_port=layout.http_port, metrics_port=layout.metrics_port)
+    gateway = bench.gateway
+    poller = GatewayPoller(gateway.session, http_port=gateway.http_port, metrics_port=gateway.metrics_port)
     answer = await poller.ask("127.0.0.1")
     assert answer is not None
     assert Routing.parse(answer.config).routes[NAME].arms == {"1": 10000}
@@ -29,8 +29,8 @@ async def test_an_endpoint_that_was_set_aside_is_not_healthy(bench: Bench) -> No
     bench.engines[1].status = 500
     for _ in range(10):
         await bench.gateway.ask()
-    layout = bench.gateway.layout
-    poller = GatewayPoller(bench.gateway.session, http_port=layout.http_port, metrics_port=layout.metrics_port)
+    gateway = bench.gateway
+    poller = GatewayPoller(gateway.session, http_port=gateway.http_port, metrics_port=gateway.metrics_port)
     answer = await poller.ask("127.0.0.1")
     assert answer is not None
     assert answer.clusters[f"{NAME}/1"] == 0
