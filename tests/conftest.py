@@ -1,6 +1,7 @@
 """A real control plane for the tests that need one, with the CustomResourceDefinitions in it."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Testbed]:
-    with Testbed("apiserver-tests", control_plane_only=True) as bed:
+    with Testbed(f"apiserver-{os.getpid()}", control_plane_only=True) as bed:
         yield bed
 
 

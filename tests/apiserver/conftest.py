@@ -1,6 +1,7 @@
 """Namespaces for the tests of the operator, and a guarded cluster."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,5 +27,5 @@ def space(admin: Rest, crds: None, kubeconfig: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     """A cluster of its own: the guards would refuse what other tests of this folder do by hand."""
-    with Testbed("guards-tests", control_plane_only=True) as bed, guarded_world(bed) as world:
+    with Testbed(f"guards-{os.getpid()}", control_plane_only=True) as bed, guarded_world(bed) as world:
         yield world
