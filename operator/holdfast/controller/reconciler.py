@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 _STEPS: Final = 50
 """Steps of one visit. A life has far fewer in a row; more means that two rules undo each other."""
+_RESTLESS: Final = 60.0
+"""Seconds of rest after a visit that did not settle."""
 _RACES: Final = 5
 """Lost races of one visit; then others get their turn first."""
 _SOONEST: Final = 0.05
@@ -98,7 +100,8 @@ class Reconciler:
             if plan is not None:
                 self._rest(key, snapshot, plan)
                 return
-        raise Transient(f"ModelDeployment {key.namespace}/{key.name} did not settle in {_STEPS} steps")
+        told = f"ModelDeployment {key.namespace}/{key.name} did not settle in {_STEPS} steps"
+        raise Transient(told, retry_after=_RESTLESS)
 
     async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
         """Do one thing; return the plan if nothing was left to do."""

@@ -66,13 +66,14 @@ class Writer:
             self._queue_all(self._mirror.unknown(kind, key, exists=False).keys, by)
             return None
         if kind in kinds.OWN or names.LABEL_COMPONENT in (found["metadata"].get("labels") or {}):
-            self._take(kind, found, by)
+            self._queue_all(self._mirror.observe(kind, found).keys, by)
         else:
             self._queue_all(self._mirror.unknown(kind, key, exists=True).keys, by)
         return found
 
     def _take(self, kind: Kind, answer: Manifest, by: QueueKey) -> Manifest:
         self._queue_all(self._mirror.observe(kind, answer).keys, by)
+        self._queue.succeeded(by)  # it gets on, so a failure that follows is the first in a row
         return answer
 
     def _queue_all(self, keys: frozenset[QueueKey], by: QueueKey) -> None:

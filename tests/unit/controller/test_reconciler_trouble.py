@@ -5,7 +5,7 @@ from datetime import datetime
 from builders import NAME, NAMESPACE
 from holdfast.api.names import Key
 from holdfast.cluster import kinds
-from holdfast.cluster.errors import Rejected
+from holdfast.cluster.errors import Rejected, Transient
 from holdfast.domain.plan import Plan, WriteStatus
 from holdfast.domain.snapshot import Snapshot
 from holdfast.render import deployment as real_renderer
@@ -94,6 +94,9 @@ async def test_two_rules_that_undo_each_other_do_not_spin(cluster: FakeCluster) 
     await process.work()
     assert process.outcomes.count("Transient") == 1
     assert len(cluster.writes()) == 50
+    cluster.advance(59)
+    process.hear()
+    assert await process.work() == 0
 
 
 async def test_races_that_are_lost_again_and_again_give_others_their_turn(cluster: FakeCluster) -> None:
@@ -142,3 +145,21 @@ async def test_a_revision_that_this_operator_cannot_render_is_told(cluster: Fake
     assert engine_names(cluster) == [f"{NAME}-1"]
     stalled = [each["message"] for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
     assert "newer than this operator" in stalled[0]
+
+
+async def test_a_key_that_gets_on_is_not_slowed_down_by_single_failures(cluster: FakeCluster) -> None:
+    process = await started(cluster)
+    declare(cluster)
+    process.hear()
+    waited = 0.0
+    for _ in range(12):
+        cluster.inject("before", Transient("busy"), skip=1)
+        await process.work()
+        due = process.controller.queue.next_due()
+        waited = max(waited, (due or 0) - process.clock())
+        cluster.advance(10)
+        cluster.heal()
+        process.hear()
+        if process.controller.queue.failures(KEY) == 0:
+            break
+    assert waited < 0.5
