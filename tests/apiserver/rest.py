@@ -5,6 +5,7 @@ import http.client
 import json
 import ssl
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ Manifest = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+
+_IDLE_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Rest:
         self._authority = authority
         self._headers = dict(headers or {})
         self._connection: http.client.HTTPSConnection | None = None
+        self._used = 0.0
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Self:
@@ -100,6 +104,9 @@ class Rest:
         target = path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         headers = {**self._headers, "Accept": accept} | ({"Content-Type": content} if data else {})
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self.close()  # the server may have closed it by now
+        self._used = time.monotonic()
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(*self._address, context=self._context, timeout=30)
         try:

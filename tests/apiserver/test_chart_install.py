@@ -1,5 +1,7 @@
 """The chart as Helm renders and installs it, and the manifests made from it."""
 
+import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.manifests import changed
+from apiserver.manifests import changed, deployment, path_of
 from apiserver.rest import Rest
 from apiserver.world import CHART, HOME, IMAGES, World, at, eventually, helm
 from testbed import Testbed
@@ -174,3 +176,17 @@ def test_samples_are_accepted(admin: Rest, file: str, document: Manifest) -> Non
     path = f"/apis/{document['apiVersion']}/namespaces/default/{document['kind'].lower()}s"
     manifest = changed(document, {"metadata.namespace": "default"})
     admin.post(path, manifest, dryRun="All", fieldValidation="Strict").must()
+
+
+def test_uninstalling_leaves_every_model_and_installing_again_takes_it_over() -> None:
+    with Testbed(f"chart-{os.getpid()}", control_plane_only=True) as bed, contextlib.closing(Rest.of(bed.kubeconfig)) as root:
+        install = ["install", "holdfast", str(CHART), f"--namespace={HOME}", "--create-namespace", *IMAGES]
+        helm(bed, *install)
+        model = deployment()
+        eventually(lambda: root.post(path_of(model, collection=True), model).ok or None, "a model")
+        helm(bed, "uninstall", "holdfast", f"--namespace={HOME}")
+        assert root.get(path_of(model)).ok
+        guards = root.get("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies").must()["items"]
+        assert [item["metadata"]["name"] for item in guards if item["metadata"]["name"].startswith("holdfast-")] == []
+        helm(bed, *install)
+        assert root.get(path_of(model)).ok
