@@ -5,7 +5,7 @@
     │   └── AlreadyExists     the name is taken (409 on a create)
     ├── Waiting               nothing is wrong, but it is not yet time: the namespace ends, an old object is being deleted
     └── Transient             asking again later can help: the network, an overloaded API server, a lost race
-        ├── Conflict          the object is not the one that was seen (409 on anything but a create): look again first
+        ├── Conflict          the object is not the one that was seen (409 on anything but a create, 422 on a uid): look again first
         └── NotFound          the object is gone (404): look again first
 
 Any other exception is a bug. The queue retries `Transient` and bugs with growing delays, and comes back to `Waiting` and
@@ -69,12 +69,14 @@ def from_response(code: int, status: dict[str, Any], *, what: str, retry_after: 
     """
     reason = str(status.get("reason") or "")
     details = status.get("details") or {}
-    causes = {cause.get("reason") for cause in details.get("causes") or [] if isinstance(cause, dict)}
+    causes = [cause for cause in details.get("causes") or [] if isinstance(cause, dict)]
     message = f"{what}: {status.get('message') or f'HTTP {code}'}"
     if retry_after is None and isinstance(details.get("retryAfterSeconds"), int | float):
         retry_after = float(details["retryAfterSeconds"])
-    if "NamespaceTerminating" in causes:
+    if any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return Waiting(message)
+    if code == 422 and any(cause.get("field") == "metadata.uid" for cause in causes):
+        return Conflict(message)  # a patch that names another uid is called an invalid change of the uid
     if reason == "AlreadyExists":
         return AlreadyExists(message)
     match code:

@@ -30,6 +30,8 @@ from holdfast.cluster.errors import (
         (410, {"reason": "Expired"}, Expired),
         (413, {"reason": "RequestEntityTooLarge"}, Rejected),
         (422, {"reason": "Invalid"}, Rejected),
+        (422, {"reason": "Invalid", "details": {"causes": [{"field": "spec.selector"}]}}, Rejected),
+        (422, {"reason": "Invalid", "details": {"causes": [{"field": "metadata.uid"}]}}, Conflict),
         (429, {"reason": "TooManyRequests"}, Transient),
         (500, {"reason": "InternalError"}, Transient),
         (503, {}, Transient),
