@@ -67,15 +67,21 @@ class Snapshots:
         return (each for each in self._mirror.approvals(key) if isinstance(each, ApprovalView))
 
     def _engines(self, deployment: DeploymentView, matched: Matched) -> tuple[EngineView, ...]:
-        """Return the engines that run. One whose Service is somebody else's is not ready, whatever its pods say."""
+        """Return the engines that live. One whose Service is somebody else's is not ready, whatever its pods say.
+
+        A removal that was cut short leaves children without the Deployment: they are seen as an engine without pods.
+        """
         squatted = {name.name for (_, name), _ in matched.conflicts}
-        views = []
+        views: dict[int, EngineView] = {}
         for child in self.owned(deployment):
-            if child.engine is None or child.deleting:
+            if child.revision is None or child.deleting:
                 continue
-            taken = revision_name(deployment.meta.key.name, child.engine.revision) in squatted
-            views.append(replace(child.engine, ready_replicas=0) if taken else child.engine)
-        return tuple(sorted(views, key=lambda view: view.revision))
+            if child.engine is None:
+                views.setdefault(child.revision, EngineView(revision=child.revision, replicas=0, ready_replicas=0))
+                continue
+            taken = revision_name(deployment.meta.key.name, child.revision) in squatted
+            views[child.revision] = replace(child.engine, ready_replicas=0) if taken else child.engine
+        return tuple(views[revision] for revision in sorted(views))
 
 
 def _age(approval: ApprovalView) -> tuple[datetime, str]:

@@ -81,7 +81,7 @@ class PodView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineView:
-    """The live engine Deployment of a revision. Counts of an outdated observation are 0, so that they never count as ready."""
+    """What lives of a revision. Without a Deployment all counts are 0; so are those of an outdated observation, never ready."""
 
     revision: int
     replicas: int
@@ -100,6 +100,8 @@ class GatewayReport:
     """Healthy endpoints by arm (see `Published.arms`); an arm that the pod does not know is absent."""
     arms: Mapping[str, int] = field(default_factory=dict)
     """The route of this deployment that the pod answers by, as `Published.arms`."""
+    silent: bool = False
+    """Whether the pod did not answer when it was last asked: this is what it said before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
