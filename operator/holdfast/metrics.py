@@ -1,4 +1,4 @@
-"""Metrics of the operator in Prometheus' format (docs/reference/metrics.md lists them)."""
+"""Metrics of the operator in Prometheus' format."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

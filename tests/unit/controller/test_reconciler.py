@@ -125,6 +125,18 @@ async def test_a_status_is_never_written_over_what_was_not_seen(cluster: FakeClu
     assert [each["spec"]["model"]["source"]["commit"][0] for each in revisions][-1] == "b"
 
 
+async def test_a_lost_race_is_looked_into_without_waiting_for_the_watch(cluster: FakeCluster) -> None:
+    declare(cluster)
+    process = await started(cluster)
+    declare(cluster, "b")
+    process.controller.queue.add(KEY)
+    await process.work()
+    found = cluster.read(kinds.MODEL_DEPLOYMENT, KEY)
+    assert found is not None
+    assert found["status"]["observedGeneration"] == 2
+    assert set(process.outcomes) == {"Settled"}
+
+
 async def test_a_revision_that_exists_already_is_taken_up(cluster: FakeCluster) -> None:
     """The answer to the create was lost: the next look finds it."""
     declare(cluster)

@@ -162,4 +162,4 @@ async def test_a_key_that_gets_on_is_not_slowed_down_by_single_failures(cluster:
         process.hear()
         if process.controller.queue.failures(KEY) == 0:
             break
-    assert waited < 0.5
+    assert 0 < waited <= 0.2, "each failure is the first in a row"
