@@ -259,7 +259,7 @@ def _objects(known: _Known, due: Publication) -> list[Manifest]:
 
 
 def _view(known: _Known, name: str) -> GatewayView:
-    return gateway_view(name, known.routing, known.clusters, known.pods.pods, known.pods.reports)
+    return gateway_view(name, known.routing, known.clusters, known.pods.pods, known.pods.reports, known.pods.silent)
 
 
 def _digest(data: Data) -> str:

@@ -78,6 +78,11 @@ class GatewayPods:
         """The reports of the pods that answered when they were last asked."""
         return {uid: report for uid, report in self.reports.items() if uid not in self._silent}
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """The uids of the pods that did not answer when they were last asked."""
+        return frozenset(self._silent)
+
     def expire(self) -> None:
         """Take that something was published: what the pods said before says nothing about it."""
         self._asked_at = None

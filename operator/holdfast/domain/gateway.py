@@ -7,7 +7,7 @@ operator reads it, finds nothing to change, and writes nothing.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from holdfast.domain import routing
@@ -193,8 +193,18 @@ def gateway_view(
     clusters: Mapping[str, Clusters],
     pods: tuple[GatewayPod, ...],
     reports: Mapping[str, PodReport],
+    silent: frozenset[str] = frozenset(),
 ) -> GatewayView:
-    """Return the gateway as far as one deployment is concerned."""
+    """Return the gateway as far as one deployment is concerned.
+
+    Args:
+        deployment: its name.
+        published: the routing as last written.
+        clusters: the clusters as last written.
+        pods: the gateway's pods.
+        reports: last report by the pod's uid.
+        silent: uids of the pods that did not answer when they were last asked.
+    """
     route = published.routes.get(deployment)
     targets = clusters.get(deployment, Clusters())
     arms = [routing.revision_arm(revision) for revision in sorted(targets.revisions)]
@@ -204,7 +214,7 @@ def gateway_view(
         ready_pods=ready,
         other_pods=frozenset(pod.uid for pod in pods if pod.running) - ready,
         reports=tuple(
-            _report(pod.uid, deployment, reports[pod.uid], arms, targets)
+            replace(_report(pod.uid, deployment, reports[pod.uid], arms, targets), silent=pod.uid in silent)
             for pod in sorted(pods, key=lambda pod: pod.uid)
             if pod.uid in reports
         ),

@@ -59,7 +59,7 @@ class GatewayPlan:
     problems: Mapping[str, str]
     """By deployment: what the gateway cannot do as it is declared."""
     unobserved: frozenset[str]
-    """Deployments whose published route was not yet seen in every ready pod."""
+    """Deployments whose published route was not yet seen in every pod that is ready or answers."""
     clusters_first: bool
     """Whether a published route leads to clusters that were not published before."""
 
@@ -97,7 +97,8 @@ def plan_gateway(deployments: Sequence[Wanted], world: World) -> GatewayPlan:
             arms = dict(current)
         route = _route(wanted, before, arms, base.serial + 1)
         routes[wanted.name] = route
-        seen = before == route and _seen(wanted.name, route, [pod for pod in world.pods if pod.ready], world)
+        asked = [pod for pod in world.pods if pod.ready or (pod.running and pod.uid in world.reports)]
+        seen = before == route and _seen(wanted.name, route, asked, world)
         if not seen:
             unobserved.add(wanted.name)
         clusters[wanted.name] = _kept(wanted.name, route, targets, world)

@@ -108,12 +108,15 @@ def served_by(status: ModelDeploymentStatus) -> dict[str, str]:
 def observed(view: GatewayView, arms: Mapping[str, int]) -> bool:
     """Say whether every ready gateway pod reported that it routes by exactly these arms. False when no pod is ready.
 
-    A report from before the publication never counts, also when its arms were the same at that time.
+    A report from before the publication never counts, also when its arms were the same at that time. A pod that is leaving or
+    unready, and answers by another route, still does so for the clients that are connected to it: then it is not observed either.
     """
     published = view.published
     if published is None or dict(published.arms) != dict(arms) or not view.ready_pods:
         return False
     reports = _reports(view)
+    if any(pod in reports and not reports[pod].silent and not _current(view, reports[pod]) for pod in view.other_pods):
+        return False
     return all(pod in reports and _current(view, reports[pod]) for pod in view.ready_pods)
 
 

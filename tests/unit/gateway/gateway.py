@@ -121,6 +121,7 @@ class Gateway:
         file = self.folder / "bootstrap.json"
         file.write_text(json.dumps(bootstrap(self.layout)))
         options = ["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"]
+        options += ["--drain-strategy", "immediate", "--drain-time-s", "86400"]
         with (self.folder / "envoy.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 str(envoy.binary()), "-c", str(file), *options, stdout=log, stderr=log

@@ -143,6 +143,18 @@ def test_arms_are_not_observed_without_a_ready_pod() -> None:
     assert not observed(view(SPLIT, said("a", 7), ready="", other="a"), SPLIT.arms)
 
 
+def test_arms_are_not_observed_while_a_leaving_pod_answers_by_others() -> None:
+    """It still has clients, and routes their requests as before."""
+    assert not observed(view(SPLIT, said("a", 7), said("b", 7), said("c", 6), other="c"), SPLIT.arms)
+    assert observed(view(SPLIT, said("a", 7), said("b", 7), said("c", 7), other="c"), SPLIT.arms)
+
+
+def test_a_pod_that_neither_serves_nor_answers_keeps_nothing_from_being_observed() -> None:
+    gone = GatewayReport(pod="c", serial=6, arms={"1": 10000}, silent=True)
+    assert observed(view(SPLIT, said("a", 7), said("b", 7), gone, other="c"), SPLIT.arms)
+    assert observed(view(SPLIT, said("a", 7), said("b", 7), other="c"), SPLIT.arms)
+
+
 def test_other_arms_than_the_published_are_not_observed() -> None:
     assert not observed(view(SPLIT, said("a", 7), said("b", 7)), {"1": 10000})
 

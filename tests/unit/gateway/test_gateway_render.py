@@ -9,10 +9,10 @@ import pytest
 from holdfast.domain.gateway import Clusters, External
 from holdfast.render.gateway.bootstrap import bootstrap
 from holdfast.render.gateway.clusters import cluster_resources
-from holdfast.render.gateway.layout import Layout
+from holdfast.render.gateway.layout import DRAIN_SECONDS, Layout
 from holdfast.render.gateway.publication import compact
 from holdfast.render.gateway.routes import Marked, route_resources
-from holdfast.render.gateway.workload import DRAIN_SECONDS, workload
+from holdfast.render.gateway.workload import workload
 from unit.gateway.gateway import route
 
 LAYOUT = Layout(namespace="team-a")
@@ -195,8 +195,10 @@ def test_a_pod_is_ready_when_it_answers_by_a_configuration() -> None:
     assert probe["httpHeaders"] == [{"name": "Host", "value": "holdfast-gateway.internal"}]
 
 
-def test_a_leaving_pod_finishes_its_streams() -> None:
-    assert pod()["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}}
+def test_a_leaving_pod_sends_its_clients_away_and_finishes_its_streams() -> None:
+    """The hook's answer takes as long as the streams may; see test_envoy_leaving."""
+    hook = pod()["containers"][0]["lifecycle"]["preStop"]["httpGet"]
+    assert (hook["path"], hook["port"]) == ("/drain", 9090)
     assert pod()["terminationGracePeriodSeconds"] > DRAIN_SECONDS
 
 

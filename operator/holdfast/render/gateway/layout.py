@@ -29,6 +29,9 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 IDLE_TIMEOUT: Final = "900s"
 """How long a stream may be silent. Generations have no other limit."""
 
+DRAIN_SECONDS: Final = 45
+"""How long a leaving pod goes on for the streams that run through it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from holdfast.render.gateway.layout import (
     ADMIN_CLUSTER,
     BODY_LIMIT,
+    DRAIN_SECONDS,
     EXTERNAL_ROUTES_FILE,
     HOP_LISTENER,
     IDLE_TIMEOUT,
@@ -17,11 +18,14 @@ from holdfast.render.gateway.layout import (
     Json,
     Layout,
     extension,
+    typed,
 )
 from holdfast.render.gateway.routes import EXTERNAL_ROUTE_CONFIGURATION, ROUTE_CONFIGURATION
 
 STATS_PREFIX: Final = "holdfast_"
 _MANAGER: Final = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_LUA: Final = "envoy.filters.http.lua"
+_FAULT: Final = "envoy.filters.http.fault"
 _REVISION: Final = f"%UPSTREAM_METADATA({METADATA}:revision)%"
 _FAILURES: Final = ("UH", "UF", "UO", "NC", "NR", "UT", "URX", "UC", "UR", "LR", "UPE", "DC", "OM", "DF")
 """Response flags of the answers that Envoy gives itself because the upstream did not."""
@@ -93,16 +97,48 @@ def _metrics(layout: Layout) -> Json:
         }
         for path, target in paths.items()
     ]
+    routes.append(_leave())
     return _listener(
         "metrics",
         _tcp(layout, layout.metrics_port),
         stat_prefix="metrics",
         normalize_path=True,
         request_headers_timeout="10s",
-        stream_idle_timeout="30s",
+        stream_idle_timeout=f"{2 * DRAIN_SECONDS}s",
         route_config={"virtual_hosts": [{"name": "metrics", "domains": ["*"], "routes": routes}]},
-        http_filters=[_router()],
+        http_filters=[
+            extension(_LUA, "extensions.filters.http.lua.v3.Lua"),
+            extension(_FAULT, "extensions.filters.http.fault.v3.HTTPFault"),
+            _router(),
+        ],
     )
+
+
+def _leave() -> Json:
+    """Return the route that a pod's preStop hook asks: let clients go elsewhere at once, and answer when streams had their time.
+
+    A leaving pod gets no more changes of ConfigMaps, so a request on a connection that it still holds would be routed as before.
+    From now on each answer closes its connection; running streams and new connections go on. Envoy's image has no shell, a hook
+    cannot POST, and a hook has one action: hence a script that POSTs, and a delay. Whoever else asks gains nothing: connections
+    are not kept alive, that is all.
+    """
+    source = f"""
+    function envoy_on_request(handle)
+      handle:httpCall("{ADMIN_CLUSTER}",
+        {{[":method"] = "POST", [":path"] = "/drain_listeners?graceful&skip_exit", [":authority"] = "admin"}}, "", 2000)
+    end
+    """
+    return {
+        "match": {"path": "/drain", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+        "direct_response": {"status": 200},
+        "typed_per_filter_config": {
+            _LUA: typed("extensions.filters.http.lua.v3.LuaPerRoute", source_code={"inline_string": source}),
+            _FAULT: typed(
+                "extensions.filters.http.fault.v3.HTTPFault",
+                delay={"fixed_delay": f"{DRAIN_SECONDS}s", "percentage": {"numerator": 100}},
+            ),
+        },
+    }
 
 
 def _hop(layout: Layout) -> Json:
@@ -121,7 +157,7 @@ def _hop(layout: Layout) -> Json:
         local_reply_config=_local_replies(),
         http_filters=[
             extension(
-                "envoy.filters.http.lua",
+                _LUA,
                 "extensions.filters.http.lua.v3.Lua",
                 default_source_code={"inline_string": source},
                 # The route was chosen by a header that must not leave, and Envoy finds none without x-forwarded-proto.

@@ -6,15 +6,14 @@ from typing import Final
 
 from holdfast.api import names
 from holdfast.render.gateway.bootstrap import HEAP_BYTES, bootstrap
-from holdfast.render.gateway.layout import BOOTSTRAP_FILE, Json, Layout
+from holdfast.render.gateway.layout import BOOTSTRAP_FILE, DRAIN_SECONDS, Json, Layout
 from holdfast.render.gateway.publication import Data, compact
 
 REPLICAS: Final = 2
 ANNOTATION_BOOTSTRAP: Final = "holdfast.dev/bootstrap"
 """On the pod template: the digest of the bootstrap, so that another one rolls the pods. Nothing else does but the image."""
-DRAIN_SECONDS: Final = 45
-"""How long a leaving pod goes on, for its streams and until no client sends to it any more. Envoy's image has no shell that could
-ask it to drain, and a leaving pod gets no more changes of ConfigMaps, so it must not stay long either."""
+_DRAIN: Final = ("--drain-strategy", "immediate", "--drain-time-s", "86400")
+"""From the preStop hook on, every answer closes its connection; the listeners themselves stay until the end."""
 _USER: Final = 65532
 _LABELS: Final = {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}
 
@@ -146,7 +145,7 @@ def _container(layout: Layout, image: str) -> Json:
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["envoy"],
-        "args": ["-c", bootstrap_file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"],
+        "args": ["-c", bootstrap_file, "--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", *_DRAIN],
         "ports": [
             {"name": "http", "containerPort": names.GATEWAY_HTTP_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": names.GATEWAY_METRICS_PORT, "protocol": "TCP"},
@@ -154,7 +153,7 @@ def _container(layout: Layout, image: str) -> Json:
         # The route of the configuration, on the port that serves: Envoy's own readiness is fine without any route.
         "readinessProbe": _probe("/config", period=2, failures=2, host=names.GATEWAY_CONFIG_HOST),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        "lifecycle": {"preStop": {"httpGet": {"path": "/drain", "port": names.GATEWAY_METRICS_PORT, "scheme": "HTTP"}}},
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
             "limits": {"memory": f"{HEAP_BYTES // 1024**2 + 512}Mi"},
