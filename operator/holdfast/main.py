@@ -11,10 +11,11 @@ from functools import partial
 
 import aiohttp
 import kopf
+import prometheus_client
 
 from holdfast import __version__, handlers, logging_setup
 from holdfast.cluster.connection import connect
-from holdfast.cluster.errors import Failure
+from holdfast.cluster.errors import Failure, Rejected
 from holdfast.cluster.kube import KubeCluster
 from holdfast.controller.assembly import assemble
 from holdfast.controller.gateway import GatewayReconciler
@@ -44,12 +45,21 @@ def run() -> None:
     logging_setup.configure(settings.log_format)
     try:
         asyncio.run(serve(settings))
-    except Failure as failure:
-        logger.critical("the operator cannot run", extra={"error": str(failure)})
+    except Exception as error:
+        logger.critical("the operator cannot go on", extra={"error": str(_cause(error))}, exc_info=_is_bug(error))
         sys.exit(1)
-    except Exception:
-        logger.critical("the operator ends after an internal error", exc_info=True)
-        sys.exit(1)
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what ended the parts of the operator, if it was one thing."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _is_bug(error: Exception) -> bool:
+    """Whether the details help; what the API server said speaks for itself."""
+    return not isinstance(_cause(error), Failure)
 
 
 async def serve(settings: OperatorSettings) -> None:
@@ -59,6 +69,7 @@ async def serve(settings: OperatorSettings) -> None:
         Failure: the cluster cannot be reached, or Holdfast's CRDs or rights are missing.
         ExceptionGroup: a part of the operator ended.
     """
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a series per counter that nobody reads
     metrics, clock = Metrics(), asyncio.get_running_loop().time
     rng = random.Random()  # noqa: S311 - it spreads retries
     async with AsyncExitStack() as stack:
@@ -101,16 +112,23 @@ async def serve(settings: OperatorSettings) -> None:
 
 
 async def _watch(settings: OperatorSettings, runtime: handlers.Runtime) -> None:
-    """Run kopf until SIGTERM or SIGINT, which it handles."""
+    """Run kopf until SIGTERM or SIGINT, which it handles.
+
+    Raises:
+        Rejected: the API server does not accept the credentials any more.
+    """
     registry = kopf.OperatorRegistry()
     handlers.register(registry, runtime)
-    await kopf.operator(
-        registry=registry,
-        settings=handlers.kopf_settings(),
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        liveness_endpoint=f"http://{settings.listen_address}:{settings.health_port}/healthz",
-    )
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=handlers.kopf_settings(),
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            liveness_endpoint=f"http://{settings.listen_address}:{settings.health_port}/healthz",
+        )
+    except kopf.LoginError as error:
+        raise Rejected("the API server no longer accepts the operator's credentials") from error
 
 
 def _say(text: str, code: int) -> int:

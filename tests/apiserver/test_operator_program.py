@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from apiserver.proxy import Seen, proxy
 from apiserver.space import NAME, Namespace
 from builders import ENGINE_IMAGE, WEIGHTS_IMAGE
 from testbed.hub import HubServer, seed_demo
@@ -190,6 +192,25 @@ def test_it_ends_cleanly_when_told_to(space: Namespace, kubeconfig: Path, tmp_pa
     assert program.lines()[-1]["message"] == "ended"
 
 
+def test_a_watch_that_ends_for_good_ends_the_process(space: Namespace, kubeconfig: Path, tmp_path: Path) -> None:
+    """An operator that no longer hears must not look alive: the kubelet starts another."""
+    with proxy(kubeconfig) as line:
+        program = Program(line.kubeconfig(tmp_path), tmp_path / "log", HOLDFAST_NAMESPACES=space.name)
+        try:
+            program.until(program.healthy, "health")
+            line.answer = _unauthorized
+            line.interrupt()
+            assert program.process.wait(timeout=30) == 1
+        finally:
+            program.end()
+    text = program.log.read_text()
+    assert "the API server no longer accepts the operator's credentials" in text
+
+
+def _unauthorized(seen: Seen) -> web.Response:
+    return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized"}, status=401)
+
+
 def test_missing_rights_are_named(space: Namespace, kubeconfig: Path, tmp_path: Path) -> None:
     space.create("serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak"}})
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
@@ -201,7 +222,7 @@ def test_missing_rights_are_named(space: Namespace, kubeconfig: Path, tmp_path: 
     program = Program(weak, tmp_path / "log", HOLDFAST_NAMESPACES=space.name)
     assert program.process.wait(timeout=20) == 1
     last = program.lines()[-1]
-    assert last["message"] == "the operator cannot run"
+    assert last["message"] == "the operator cannot go on"
     assert 'cannot list resource "modeldeployments"' in last["error"]
     assert "check the operator's RBAC" in last["error"]
     assert "exception" not in last
