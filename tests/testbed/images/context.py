@@ -56,7 +56,8 @@ def key(recipe: Recipe, content: dict[str, Path], base: str | None) -> str:
         for part in parts:
             digest.update(len(part).to_bytes(8) + part)
 
-    add(*(part.encode() for part in (_FORMAT, architecture(), recipe.name, base or "", *recipe.inputs)))
+    add(*(part.encode() for part in (_FORMAT, architecture(), recipe.name, base or "")))
+    add(*(path.read_bytes() for path in recipe.made_by))
     for target, source in content.items():
         add(target.encode(), b"x" if _executable(source) else b"-", source.read_bytes())
     return digest.hexdigest()[:16]

@@ -9,10 +9,8 @@ from testbed.images import sandbox
 from testbed.images.errors import ImageError
 from testbed.progress import Progress
 
-RELEASE = "bookworm"
-PACKAGES = ("ca-certificates", "libgomp1", "libnuma1", "libstdc++6", "python3", "python3-venv")
-FORMAT = "1"
-"""Raised when this file makes another root file system of the same packages."""
+_RELEASE = "bookworm"
+_PACKAGES = ("ca-certificates", "libgomp1", "libnuma1", "libstdc++6", "python3", "python3-venv")
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # What tells of the build or of the machine, and what nobody reads in a container.
@@ -40,15 +38,15 @@ def make(context: Path, progress: Progress) -> None:
         raise ImageError(f"{_KEYRING} is missing; install it: apt-get install debian-archive-keyring")
     rootfs = context / "rootfs"
     log = context.parent / "debootstrap.log"
-    with progress.step(f"debootstrap Debian {RELEASE}"):
+    with progress.step(f"debootstrap Debian {_RELEASE}"):
         sandbox.run(
             [
                 "debootstrap",
                 "--variant=minbase",
-                f"--include={','.join(PACKAGES)}",
+                f"--include={','.join(_PACKAGES)}",
                 f"--keyring={_KEYRING}",
                 "--force-check-gpg",
-                RELEASE,
+                _RELEASE,
                 rootfs,
                 _mirror(),
             ],
@@ -71,13 +69,13 @@ def _mirror() -> str:
     """Return `HOLDFAST_DEBIAN_MIRROR`, or the repository that apt on this machine takes the release from."""
     if configured := os.environ.get("HOLDFAST_DEBIAN_MIRROR"):
         return configured
-    wanted = [f"Codename: {RELEASE}", "Component: main", "Created-By: Packages"]
+    wanted = [f"Codename: {_RELEASE}", "Component: main", "Created-By: Packages"]
     result = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)", *wanted], capture_output=True, text=True, check=False
     )
     if result.returncode != 0 or not result.stdout.strip():
         raise ImageError(
-            f"apt on this machine has no repository of Debian {RELEASE} to build images from; "
+            f"apt on this machine has no repository of Debian {_RELEASE} to build images from; "
             "add one to its sources, or set HOLDFAST_DEBIAN_MIRROR to the address of one"
         )
     return result.stdout.splitlines()[0]

@@ -20,15 +20,15 @@ class Recipe:
     """How to build one image.
 
     `files` maps a path in the build context to the file or folder that is copied there; the context is all that the build
-    sees. `make` adds what is too large to be committed: it gets the folder of the context. `inputs` names what the image
-    depends on beside its files and its base. `keep_steps` is False where the steps of a build are not worth their room on the disk.
+    sees. `make` adds what is too large to be committed: it gets the folder of the context. `made_by` are the files of its code:
+    when they change, the image does. `keep_steps` is False where the steps of a build are not worth their room on the disk.
     """
 
     name: str
     files: Mapping[str, Path]
     base: str | None = "base"
-    inputs: tuple[str, ...] = ()
     make: Callable[[Path, Progress], None] | None = None
+    made_by: tuple[Path, ...] = ()
     keep_steps: bool = True
 
 
@@ -49,8 +49,8 @@ _BASE = Recipe(
     name="base",
     base=None,
     files=MappingProxyType({"Containerfile": HERE / "base" / "Containerfile"}),
-    inputs=(debian.RELEASE, *debian.PACKAGES, debian.FORMAT),
     make=debian.make,
+    made_by=(HERE / "debian.py",),
 )
 
 NAMES = ("base", "holdfast", "envoy", "llamacpp", "fake-engine", "hub", "vllm")
@@ -73,6 +73,7 @@ def recipe(name: str) -> Recipe:
         case "hub":
             return _recipe("hub", {"hub": TESTBED / "hub", "models": TESTBED / "models"})
         case "vllm":
-            return dataclasses.replace(_recipe("vllm", {}), inputs=(vllm.FORMAT,), make=vllm.make, keep_steps=False)
+            code = (HERE / "vllm.py", HERE / "cuda_stubs.py")
+            return dataclasses.replace(_recipe("vllm", {}), make=vllm.make, made_by=code, keep_steps=False)
         case _:
             raise ImageError(f"there is no image {name!r}; there are {', '.join(NAMES)}")

@@ -10,11 +10,8 @@ from testbed.images import cuda_stubs, sandbox
 from testbed.images.errors import ImageError
 from testbed.progress import Progress
 
-FORMAT = "1"
-"""Raised when this file or cuda_stubs.py makes another folder of the same packages."""
-
 _VERSION = "0.32.0"
-_USELESS = ("torch/include", "torch/bin", "torch/lib/libtorch_cuda_linalg.so", "torch/lib/libcaffe2_nvrtc.so", ".lock")
+_USELESS = ("torch/include", "torch/bin/protoc*", "torch/lib/libtorch_cuda_linalg.so", "torch/lib/libcaffe2_nvrtc.so", ".lock")
 _STRIPPED = ("vllm/_C*.so", "torch/lib/libtorch_cpu.so", "torch/lib/libtorch_cuda.so")
 
 
@@ -30,12 +27,11 @@ def make(context: Path, progress: Progress) -> None:
     metadata.write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {_VERSION}+cpu\n")
     with progress.step("replace the libraries of CUDA by stubs"):
         cuda_stubs.write(site / "torch" / "lib")
-    for name in _USELESS:
-        path = site / name
+    for path in [path for pattern in _USELESS for path in site.glob(pattern)]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
     for pattern in _STRIPPED:
         for library in site.glob(pattern):
             _strip(library)

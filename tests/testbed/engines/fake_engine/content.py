@@ -24,7 +24,9 @@ def read(model: Path) -> Content:
         return Content({model.name: _sha256(model)})
     if not model.is_dir():
         raise FileNotFoundError(f"{model} does not exist")
-    return Content({str(path.relative_to(model)): _sha256(path) for path in sorted(model.rglob("*")) if path.is_file()})
+    paths = (path.relative_to(model) for path in model.rglob("*") if path.is_file())
+    # In a ConfigMap's volume a hidden folder beside the links to its files has the same files once more.
+    return Content({str(path): _sha256(model / path) for path in paths if not path.parts[0].startswith("..")})
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,44 @@
+"""What Holdfast renders for each engine is what the bed's engines take."""
+
+import pytest
+
+from holdfast.api.model import EngineType, Model
+from holdfast.render.deployment import engine_objects
+from testbed.engines.fake_engine.arguments import Flavor, parse
+from testbed.engines.llama_server import parser
+from unit.render.cases import FULL, MINIMAL, owner, revision
+
+ALL = {f"{name}-minimal": case for name, case in MINIMAL.items()} | {f"{name}-full": case for name, case in FULL.items()}
+FLAVORS = {
+    EngineType.VLLM: Flavor.VLLM,
+    EngineType.TGI: Flavor.TGI,
+    EngineType.SGLANG: Flavor.SGLANG,
+    EngineType.LLAMA_CPP: Flavor.LLAMACPP,
+}
+
+
+def _command(model: Model, paths: tuple[str, ...]) -> list[str]:
+    """The process's arguments in the fake engine's image."""
+    template = engine_objects(owner(model), revision(model, paths), 1)[2]["spec"]["template"]
+    container = template["spec"]["containers"][0]
+    command: list[str] = container.get("command", ["fake-engine"])
+    if command[:2] == ["python3", "-m"]:
+        command = [f"/site-packages/{command[2].replace('.', '/')}.py"]
+    return [*command, *container["args"]]
+
+
+@pytest.mark.parametrize(("model", "paths"), ALL.values(), ids=ALL)
+def test_the_fake_engine_plays_the_right_engine_where_the_gateway_looks_for_it(model: Model, paths: tuple[str, ...]) -> None:
+    program, *arguments = _command(model, paths)
+    found = parse(program, arguments, {})
+    assert found.flavor is FLAVORS[model.engine.type]
+    assert str(found.model).startswith("/holdfast/model")
+    assert found.port == 8000
+    if found.flavor is not Flavor.TGI:  # it has no name but the path
+        assert found.served_name == revision(model, paths).spec.model.served_name
+
+
+def test_llama_server_takes_all_of_it() -> None:
+    _program, *arguments = _command(*MINIMAL["llama-cpp"])
+    options = parser().parse_args(arguments)
+    assert options.model == "/holdfast/model/tiny.gguf"
