@@ -19,7 +19,6 @@ over fields, removes what the manager applied before and no longer does, and kee
 defaults, admission, controllers; garbage collection is a step of its own (`collect_garbage`).
 """
 
-import copy
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -32,6 +31,7 @@ from holdfast.cluster import kinds
 from holdfast.cluster.errors import AlreadyExists, Conflict, NotFound
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Listing, Manifest
+from model.copied import copied
 from model.faults import Call, Crash, Fault
 from model.server_side_apply import merge, subtract
 
@@ -76,7 +76,7 @@ class FakeCluster:
         call = Call("list", kind, None)
         self._begin(call)
         items = tuple(
-            copy.deepcopy(found)
+            copied(found)
             for key, found in sorted(self._of(kind).items())
             if namespace in (None, key.namespace) and (selector is None or selector in _labels(found))
         )
@@ -86,7 +86,7 @@ class FakeCluster:
     async def get(self, kind: Kind, key: Key) -> Manifest:
         call = Call("get", kind, key)
         self._begin(call)
-        found = copy.deepcopy(self._found(kind, key))
+        found = copied(self._found(kind, key))
         self._end(call)
         return found
 
@@ -123,7 +123,7 @@ class FakeCluster:
         self._begin(call)
         live = self._found(kind, key)
         self._check(live, metadata["uid"], metadata["resourceVersion"])
-        written = self._store(kind, key, {**copy.deepcopy(manifest), "status": live.get("status")})
+        written = self._store(kind, key, {**copied(manifest), "status": live.get("status")})
         self._end(call)
         return written
 
@@ -134,14 +134,14 @@ class FakeCluster:
         self._begin(call)
         live = self._found(kind, key)
         self._check(live, uid, resource_version)
-        written = self._store(kind, key, {**live, "status": copy.deepcopy(dict(status))})
+        written = self._store(kind, key, {**live, "status": copied(dict(status))})
         self._end(call)
         return written
 
     async def annotate(self, kind: Kind, key: Key, *, uid: str, annotations: Mapping[str, str]) -> Manifest:
         call = Call("patch", kind, key)
         self._begin(call)
-        live = copy.deepcopy(self._found(kind, key))
+        live = copied(self._found(kind, key))
         self._check(live, uid, None)
         live["metadata"]["annotations"] = {**live["metadata"].get("annotations", {}), **annotations}
         written = self._store(kind, key, live)
@@ -165,23 +165,23 @@ class FakeCluster:
         live = self._of(kind).get(key)
         if live is None:
             return self._add(kind, manifest)
-        merged = {**copy.deepcopy(manifest), "status": live.get("status")}
+        merged = {**copied(manifest), "status": live.get("status")}
         merged["metadata"] = {**live["metadata"], **merged["metadata"]}
         return self._store(kind, key, merged)
 
     def edit(self, kind: Kind, key: Key, change: Callable[[Manifest], None]) -> Manifest:
         """Change an object in place, as somebody else than the operator."""
-        live = copy.deepcopy(self._found(kind, key))
+        live = copied(self._found(kind, key))
         change(live)
         return self._store(kind, key, live)
 
     def set_status(self, kind: Kind, key: Key, status: Manifest) -> Manifest:
         """Write a status, as the controller of that kind does."""
-        return self._store(kind, key, {**self._found(kind, key), "status": copy.deepcopy(status)})
+        return self._store(kind, key, {**self._found(kind, key), "status": copied(status)})
 
     def remove(self, kind: Kind, key: Key) -> None:
         """Delete an object: at once, or by a deletionTimestamp if it has finalizers. Its dependents stay until `collect_garbage`."""
-        live = copy.deepcopy(self._found(kind, key))
+        live = copied(self._found(kind, key))
         if live["metadata"].get("finalizers"):
             live["metadata"].setdefault("deletionTimestamp", _stamp(self.time))
             self._store(kind, key, live)
@@ -214,11 +214,16 @@ class FakeCluster:
     def read(self, kind: Kind, key: Key) -> Manifest | None:
         """Return an object as it is, None if there is none."""
         found = self._of(kind).get(key)
-        return copy.deepcopy(found) if found is not None else None
+        return copied(found) if found is not None else None
+
+    @property
+    def version(self) -> int:
+        """The resourceVersion of the last change."""
+        return self._version
 
     def every(self, kind: Kind) -> dict[Key, Manifest]:
         """Return all objects of a kind."""
-        return copy.deepcopy(self._of(kind))
+        return copied(self._of(kind))
 
     def writes(self) -> tuple[Call, ...]:
         """Return the calls of the operator that were writes."""
@@ -244,7 +249,7 @@ class FakeCluster:
     def relist(self, kind: Kind) -> tuple[WatchEvent, ...]:
         """Return what kopf tells when it lists a kind anew: what exists, and not a word of what was deleted meanwhile."""
         self._streams[kind].clear()
-        found = (copy.deepcopy(each) for _, each in sorted(self._of(kind).items()) if self._seen(kind, each))
+        found = (copied(each) for _, each in sorted(self._of(kind).items()) if self._seen(kind, each))
         return tuple(WatchEvent(kind, None, each) for each in found)
 
     # faults
@@ -268,6 +273,11 @@ class FakeCluster:
             skip: how many such calls to leave alone first.
         """
         self._faults.append(Fault(when, error, verb, kind, skip))
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no fault is still to happen."""
+        return not self._faults
 
     def heal(self) -> None:
         """Take back all faults that have not happened yet."""
@@ -305,7 +315,7 @@ class FakeCluster:
             raise Conflict(f"{metadata['name']}: the object has been modified")
 
     def _add(self, kind: Kind, manifest: Manifest) -> Manifest:
-        created = copy.deepcopy(manifest)
+        created = copied(manifest)
         created.pop("status", None)
         created["apiVersion"], created["kind"] = kind.api_version, kind.kind
         created["metadata"] |= {
@@ -317,16 +327,16 @@ class FakeCluster:
         self._of(kind)[_key(created)] = created
         if self._seen(kind, created):
             self._tell(kind, "ADDED", created)
-        return copy.deepcopy(created)
+        return copied(created)
 
     def _store(self, kind: Kind, key: Key, changed: Manifest) -> Manifest:
         """Put a changed object in place of the live one, as one effective write or none."""
         live = self._of(kind)[key]
-        written = {name: value for name, value in copy.deepcopy(changed).items() if value is not None}
+        written = {name: value for name, value in copied(changed).items() if value is not None}
         keep = {name: live["metadata"][name] for name in ("uid", "creationTimestamp", "generation", "resourceVersion")}
         written["metadata"] = {**written["metadata"], **keep}
         if written == live:
-            return copy.deepcopy(live)
+            return copied(live)
         if _content(written) != _content(live):
             written["metadata"]["generation"] += 1
         written["metadata"]["resourceVersion"] = self._next_version()
@@ -336,13 +346,13 @@ class FakeCluster:
             del self._of(kind)[key]
             if before:
                 self._tell(kind, "DELETED", written)
-            return copy.deepcopy(written)
+            return copied(written)
         self._of(kind)[key] = written
         if self._seen(kind, written):
             self._tell(kind, "MODIFIED" if before else "ADDED", written)
         elif before:
             self._tell(kind, "DELETED", written)
-        return copy.deepcopy(written)
+        return copied(written)
 
     def _seen(self, kind: Kind, found: Manifest) -> bool:
         selector = kinds.selector(kind)
@@ -350,7 +360,7 @@ class FakeCluster:
 
     def _tell(self, kind: Kind, event: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> None:
         if kind in self._streams:
-            self._streams[kind].append(WatchEvent(kind, event, copy.deepcopy(found)))
+            self._streams[kind].append(WatchEvent(kind, event, copied(found)))
 
     def _next_version(self) -> str:
         self._version = next(self._versions)
@@ -375,7 +385,7 @@ def _content(manifest: Manifest) -> Manifest:
 
 
 def _without_server_fields(manifest: Manifest) -> Manifest:
-    body = copy.deepcopy(manifest)
+    body = copied(manifest)
     for field in ("uid", "resourceVersion", "managedFields"):
         body["metadata"].pop(field, None)
     return body

@@ -1,0 +1,217 @@
+"""Everything that runs in the cluster: the Deployment controller, kubelets, engines and gateway pods.
+
+Each part of it is a method, so that a test decides what happens when; `act` is all of it at once, in a world without trouble.
+"""
+
+from itertools import count
+from typing import Any, Final
+
+from builders import NAMESPACE
+from holdfast.api import names
+from holdfast.api.names import Key
+from holdfast.cluster import kinds
+from holdfast.sources.gateway import GatewayAnswer
+from model.envoys import VOLUMES, Envoy, Volume
+from model.fake_cluster import FakeCluster
+
+Manifest = dict[str, Any]
+_KUBELET: Final = "holdfast.test/kubelet"
+"""A finalizer that stands for the kubelet: a pod is gone when it has ended, not when somebody deletes it."""
+
+
+class Nodes:
+    """The world around the operator.
+
+    Attributes:
+        envoys: the gateway pods by uid, those that are leaving included.
+        broken: names of engine Deployments whose pods do not become ready.
+    """
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self.cluster = cluster
+        self.envoys: dict[str, Envoy] = {}
+        self.broken: set[str] = set()
+        self._serial = count(1)
+        self._acted_on: tuple[int, set[str]] = (-1, set())
+
+    def act(self) -> bool:
+        """Let everything happen that happens by itself when nothing is wrong; return whether anything did."""
+        before = self.cluster.version
+        if self._acted_on == (before, self.broken):
+            return False
+        self.cluster.collect_garbage()
+        self.run_deployments()
+        for envoy in list(self.envoys.values()):
+            for volume in VOLUMES:
+                self.project(envoy, volume)
+            self.start(envoy)
+            self.set_ready(envoy, ready=True)
+            self.end(envoy)
+        self.ready_engines()
+        self.report_deployments()
+        self._acted_on = (self.cluster.version, set(self.broken))
+        return True
+
+    # the Deployment controller
+
+    def run_deployments(self) -> None:
+        """Create the pods that Deployments ask for, and delete the others; those of an older template last of all."""
+        live = self.cluster.every(kinds.DEPLOYMENT)
+        pods = self.cluster.every(kinds.POD)
+        for key, pod in pods.items():
+            if _owner(pod) not in {found["metadata"]["uid"] for found in live.values()}:
+                self._delete(key)
+        for key, deployment in live.items():
+            mine = [(name, pod) for name, pod in pods.items() if _owner(pod) == deployment["metadata"]["uid"]]
+            current = [name for name, pod in mine if not _leaving(pod) and pod["spec"] == _bound(deployment)]
+            old = [name for name, pod in mine if not _leaving(pod) and name not in current]
+            wanted = deployment["spec"]["replicas"]
+            for name in [*current[wanted:], *old]:
+                self._delete(name)
+            for _ in range(wanted - len(current)):
+                self._create(key, deployment)
+
+    def report_deployments(self) -> None:
+        """Write the statuses of Deployments."""
+        pods = self.cluster.every(kinds.POD).values()
+        for key, found in self.cluster.every(kinds.DEPLOYMENT).items():
+            mine = [pod for pod in pods if _owner(pod) == found["metadata"]["uid"] and not _leaving(pod)]
+            status = {
+                "observedGeneration": found["metadata"]["generation"],
+                "replicas": len(mine),
+                "readyReplicas": sum(_ready(pod) for pod in mine),
+            }
+            if found.get("status") != status:
+                self.cluster.set_status(kinds.DEPLOYMENT, key, status)
+
+    def _create(self, key: Key, deployment: Manifest) -> None:
+        name = f"{key.name}-pod{next(self._serial)}"
+        template = deployment["spec"]["template"]
+        metadata = {
+            "namespace": key.namespace,
+            "name": name,
+            "labels": template["metadata"]["labels"],
+            "finalizers": [_KUBELET],
+            "ownerReferences": [{"kind": "Deployment", "name": key.name, "uid": deployment["metadata"]["uid"]}],
+        }
+        pod = self.cluster.put(kinds.POD, {"metadata": metadata, "spec": _bound(deployment)})
+        if template["metadata"]["labels"][names.LABEL_COMPONENT] == names.COMPONENT_GATEWAY:
+            uid = pod["metadata"]["uid"]
+            self.envoys[uid] = Envoy(name=name, uid=uid, address=f"10.0.0.{len(self.envoys) + 1}-{uid}")
+            for volume in VOLUMES:
+                self.project(self.envoys[uid], volume)
+
+    def _delete(self, key: Key) -> None:
+        pod = self.cluster.read(kinds.POD, key)
+        if pod is None:
+            return
+        if not _leaving(pod):
+            self.cluster.remove(kinds.POD, key)
+        envoy = self.envoys.get(pod["metadata"]["uid"])
+        if envoy is None:
+            self._finish(key)
+        else:
+            envoy.leaving = True
+
+    def _finish(self, key: Key) -> None:
+        self.cluster.edit(kinds.POD, key, lambda pod: pod["metadata"].pop("finalizers", None))
+
+    # engines
+
+    def ready_engines(self) -> None:
+        """Let the pods of engines load and become ready, but for the broken ones, which lose it."""
+        for key, pod in self.cluster.every(kinds.POD).items():
+            if pod["metadata"]["labels"][names.LABEL_COMPONENT] != names.COMPONENT_ENGINE:
+                continue
+            ready = _engine_of(pod) not in self.broken
+            status = {
+                "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+                "containerStatuses": [{"name": "engine", "state": {"running": {}}}],
+                "initContainerStatuses": [{"name": "weights", "state": {"terminated": {"exitCode": 0}}}],
+            }
+            if pod.get("status") != status:
+                self.cluster.set_status(kinds.POD, key, status)
+
+    def endpoints(self, cluster: str) -> int:
+        """Return how many healthy endpoints an Envoy cluster has."""
+        deployment, _, arm = cluster.rpartition("/")
+        if not arm.isdigit():
+            return 0 if arm.startswith("arm-") else 1
+        name = names.revision_name(deployment, int(arm))
+        if self.cluster.read(kinds.SERVICE, Key(NAMESPACE, name)) is None:
+            return 0
+        pods = self.cluster.every(kinds.POD).values()
+        return sum(_ready(pod) and not _leaving(pod) for pod in pods if _engine_of(pod) == name)
+
+    # gateway pods
+
+    def project(self, envoy: Envoy, volume: Volume) -> None:
+        """Let the kubelet bring what a ConfigMap holds now into a pod; never into one that leaves."""
+        found = self.cluster.read(kinds.CONFIG_MAP, Key(NAMESPACE, VOLUMES[volume]))
+        if found is not None and not envoy.leaving:
+            envoy.files[volume] = found["data"]
+
+    def start(self, envoy: Envoy) -> None:
+        """Let a container start that does not run."""
+        if not envoy.running and envoy.mounted:
+            envoy.running = True
+            self._tell(envoy, ready=False)
+
+    def crash(self, envoy: Envoy) -> None:
+        """Let Envoy's process end. Its container is started again, with the files that are there."""
+        if envoy.running:
+            envoy.running = False
+            self._tell(envoy, ready=False)
+
+    def set_ready(self, envoy: Envoy, *, ready: bool) -> None:
+        """Let a pod that runs become ready, or unready."""
+        if envoy.running:
+            self._tell(envoy, ready=ready)
+
+    def end(self, envoy: Envoy) -> None:
+        """Let a pod that leaves be gone."""
+        if envoy.leaving:
+            del self.envoys[envoy.uid]
+            self._finish(Key(NAMESPACE, envoy.name))
+
+    def replace(self, envoy: Envoy) -> None:
+        """Delete a gateway pod, as a drained node does."""
+        self._delete(Key(NAMESPACE, envoy.name))
+
+    def ask(self, address: str) -> GatewayAnswer | None:
+        """Answer as the gateway pod at an address."""
+        envoy = next((each for each in self.envoys.values() if each.address == address), None)
+        return None if envoy is None else envoy.answer(self.endpoints)
+
+    def _tell(self, envoy: Envoy, *, ready: bool) -> None:
+        state: dict[str, Any] = {"running": {}} if envoy.running else {"waiting": {"reason": "CrashLoopBackOff"}}
+        status = {
+            "podIP": envoy.address,
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "containerStatuses": [{"name": "envoy", "state": state}],
+        }
+        key = Key(NAMESPACE, envoy.name)
+        pod = self.cluster.read(kinds.POD, key)
+        if pod is not None and pod.get("status") != status:
+            self.cluster.set_status(kinds.POD, key, status)
+
+
+def _bound(deployment: Manifest) -> Manifest:
+    """Return the spec of a Deployment's pods, on a node."""
+    return {**deployment["spec"]["template"]["spec"], "nodeName": "node-1"}
+
+
+def _owner(pod: Manifest) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["uid"])
+
+
+def _engine_of(pod: Manifest) -> str:
+    return str(pod["metadata"]["ownerReferences"][0]["name"])
+
+
+def _leaving(pod: Manifest) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _ready(pod: Manifest) -> bool:
+    return any(each["status"] == "True" for each in (pod.get("status") or {}).get("conditions", ()))

@@ -1,0 +1,225 @@
+"""The operator's process on the in-memory cluster: the real controller with the real reconciler of gateways, stepped by a test.
+
+`settle` plays time as it comes: the clock jumps to whatever is due next. For the interleaving of its workers see `options`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import standins
+from builders import SETTINGS
+from holdfast.api.model import HuggingFaceSource
+from holdfast.api.revision import ResolvedSource
+from holdfast.cluster import kinds
+from holdfast.cluster.kinds import Kind
+from holdfast.controller.assembly import assemble
+from holdfast.controller.gateway import GatewayReconciler
+from holdfast.controller.keys import QueueKey
+from holdfast.controller.observer import Observer, Outcome
+from holdfast.domain.decide import decide
+from holdfast.render import deployment as renderer
+from holdfast.sources.hub_errors import SourceNotFoundError
+from model.fake_cluster import FakeCluster, WatchEvent
+from model.faults import Crash
+from model.gates import GatedCluster, GatedPoller, Gates
+from model.nodes import Nodes
+from model.people import UNKNOWN
+
+GATEWAY_IMAGE: Final = "registry.example/envoy@sha256:" + "c" * 64
+CALM: Final = 65.0
+"""Seconds in which nothing is written and nothing moves: longer than anything but a long hold lets the operator wait."""
+_WORKERS: Final = 3
+
+
+class Hub(standins.Hub):
+    """Knows all commits but one."""
+
+    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
+        if source.commit[0] == UNKNOWN:
+            raise SourceNotFoundError(f"{source.repository} has no commit {source.commit}")
+        return await super().resolve(source)
+
+
+class OperatorRun:
+    """One process of the operator, between its start and its end. A restart is another one.
+
+    Args:
+        cluster: the cluster.
+        nodes: the world around it.
+        landed: told when a call has had its effect, before anything else happens.
+        version: of the program; each brings another image for the weights of new revisions.
+    """
+
+    def __init__(self, cluster: FakeCluster, nodes: Nodes, *, landed: Callable[[], None] | None = None, version: int = 1) -> None:
+        self.cluster = cluster
+        self.nodes = nodes
+        self.gates = Gates(landed)
+        self.outcomes: list[Outcome] = []
+        self.alive = True
+        weights_image = f"{SETTINGS.weights_image[:-1]}{version % 10}"
+        self.controller = assemble(
+            cluster=GatedCluster(cluster, self.gates),
+            resolver=Hub(),
+            renderer=renderer,
+            decide=decide,
+            make_gateway=partial(
+                GatewayReconciler, poller=GatedPoller(nodes.ask, self.gates), image=GATEWAY_IMAGE, clock=self.clock
+            ),
+            settings=replace(SETTINGS, weights_image=weights_image),
+            instance="operator-0",
+            namespaces=(),
+            clock=self.clock,
+            rng=random.Random(1),  # noqa: S311
+            observer=Observer(),
+        )
+        self._tasks: list[asyncio.Task[Outcome]] = []
+
+    def clock(self) -> float:
+        """The monotonic clock: it goes with the cluster's time."""
+        return self.cluster.time.timestamp()
+
+    async def start(self) -> None:
+        """List everything, as the process does first.
+
+        Raises:
+            Crash: it was killed.
+            Failure: the API server did not answer; a process ends then, and is started again.
+        """
+        for kind in kinds.WATCHED:
+            self.cluster.lose(kind)  # watches begin anew with what there is then
+        await self.controller.resync.start()
+        for kind in kinds.WATCHED:
+            self.relist(kind)
+
+    async def kill(self) -> None:
+        """End the process at once: calls that were not sent have no effect, and no answer is heard."""
+        self.alive = False
+        self.gates.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.controller.resolutions.close()
+        await _breathe()
+
+    # watches
+
+    def hear(self, event: WatchEvent) -> None:
+        """Take one event, as kopf hands it over."""
+        self.controller.feed.event(event.kind, event.object, deleted=event.type == "DELETED")
+        if event.type is None:
+            self.controller.resync.soon(event.kind)
+
+    def relist(self, kind: Kind) -> None:
+        """Let the watch of a kind be interrupted, and begin anew."""
+        for event in self.cluster.relist(kind):
+            self.hear(event)
+
+    def hear_all(self) -> None:
+        """Take all news."""
+        for kind in kinds.WATCHED:
+            while (event := self.cluster.deliver(kind)) is not None:
+                self.hear(event)
+
+    # work, one step at a time
+
+    def options(self) -> list[str]:
+        """Return what could happen next: news of a kind, a worker that takes a key, a call that goes on."""
+        news = [f"news {index}" for index, kind in enumerate(kinds.WATCHED) if self.cluster.pending(kind)]
+        due = self.controller.queue.next_due()
+        ready = self.controller.queue.depth() > 0 or (due is not None and due <= self.clock())
+        free = ready and len(self._tasks) < _WORKERS
+        return [*news, *(["work"] if free else []), *(f"call {index}" for index, _ in enumerate(self.gates.waiting))]
+
+    async def step(self, option: str) -> None:
+        """Let one of the options happen.
+
+        Raises:
+            Crash: it killed the process.
+        """
+        self.gates.closed = True
+        what, _, index = option.partition(" ")
+        if what == "news":
+            event = self.cluster.deliver(kinds.WATCHED[int(index)])
+            assert event is not None
+            self.hear(event)
+        elif what == "call":
+            self.gates.open(int(index))
+        else:
+            self._take()
+        await _breathe()
+        self._collect()
+
+    def _take(self) -> bool:
+        key = self.controller.queue.pop()
+        if key is not None:
+            self._tasks.append(asyncio.create_task(self._work(key)))
+        return key is not None
+
+    async def _work(self, key: QueueKey) -> Outcome:
+        return await self.controller.worker.work(key)
+
+    def _collect(self) -> None:
+        ended = [task for task in self._tasks if task.done()]
+        self._tasks = [task for task in self._tasks if not task.done()]
+        crashed = [task for task in ended if task.exception() is not None]
+        self.outcomes += [task.result() for task in ended if task.exception() is None]
+        for task in crashed:
+            error = task.exception()
+            assert isinstance(error, Crash), error
+        if crashed:
+            raise Crash
+
+    # all at once
+
+    async def drain(self, *, world: bool = True) -> bool:
+        """Let everything happen that can, in the order in which it comes, while time stands still; return whether anything did.
+
+        Raises:
+            Crash: the process was killed under way.
+        """
+        before = self.cluster.version
+        moved = False
+        self.gates.open_all()
+        for _ in range(300):
+            await _breathe()
+            self._collect()
+            if world:
+                moved |= self.nodes.act()
+            self.hear_all()
+            await self.controller.resync.sweep()
+            worked = len(self._tasks)
+            while self._take():
+                await asyncio.wait(self._tasks)
+                self._collect()
+                worked += 1
+            if not worked and not any(self.cluster.pending(kind) for kind in kinds.WATCHED):
+                return moved or self.cluster.version != before
+        raise AssertionError("nothing comes to rest")
+
+    async def settle(self, *, calm: float = CALM) -> None:
+        """Let time go on until nothing has moved for a while.
+
+        Raises:
+            Crash: the process was killed under way.
+        """
+        moved_at = self.clock()
+        end = moved_at + 3 * 3600
+        while True:
+            if await self.drain():
+                moved_at = self.clock()
+            assert moved_at < end, "the world does not come to rest"
+            if self.clock() - moved_at >= calm:
+                return
+            due = self.controller.queue.next_due()
+            wait = moved_at + calm - self.clock()
+            self.cluster.advance(max(0.01, min(wait, due - self.clock() if due is not None else wait, 10.0)))
+
+
+async def _breathe() -> None:
+    """Let every task run until it waits for something that only the test can bring."""
+    for _ in range(8):
+        await asyncio.sleep(0)
