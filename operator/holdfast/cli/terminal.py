@@ -13,8 +13,8 @@ from rich.text import Text
 
 from holdfast.cli.exits import CommandError, ExitCode
 
-_PIPE_WIDTH: Final = 10_000
-"""Columns when nobody looks: a pipe must never get wrapped lines."""
+_UNWRAPPED: Final = 10_000
+"""Columns of YAML: a value stays on its line."""
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that move the cursor, reorder or hide text."""
 
@@ -42,8 +42,8 @@ def printable(text: str) -> str:
 
 
 def _console(stream: TextIO) -> Console:
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+    """Return a console that prints text as it is; every line is printed with soft wrapping, so that a pipe gets it whole."""
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
 class Terminal:
@@ -100,7 +100,7 @@ class Terminal:
         import yaml
 
         yaml.safe_dump(
-            value, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=output is Output.YAML, width=_PIPE_WIDTH
+            value, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=output is Output.YAML, width=_UNWRAPPED
         )
 
     def raw(self, text: str) -> None:

@@ -7,9 +7,11 @@ import pytest
 import yaml
 from huggingface_hub import close_session
 
+import builders
 from holdfast.api.deployment import ModelDeploymentSpec
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.revision import File
+from holdfast.cli.manifest import Remarks, manifest, yaml_text
 from testbed.hub import Demo, HubServer, Status, seed_demo
 from testbed.models import tiny_gguf
 from unit.cli.conftest import Cli
@@ -223,12 +225,16 @@ def test_what_is_no_repository_is_a_wrong_call(bare_cli: Cli, repository: str) -
     assert "is not OWNER/NAME or OWNER/NAME@REF" in result.err
 
 
-def test_a_ref_cannot_leave_its_comment(bare_cli: Cli, demo: Demo, hub: HubServer, image: str) -> None:
-    """Names of branches are the upstream's; a manifest must not say what they want."""
-    hostile = "x\nspec: {model: null}\n# \x1b[2K"
-    result = bare_cli("pin", f"{GGUF}@{hostile}", "--image", image)
-    assert result.code != 0
-    assert "\x1b" not in result.err
+def test_what_a_remark_quotes_cannot_leave_its_comment() -> None:
+    """Names of branches are the upstream's; a manifest must not become what they want."""
+    hostile = "main\nspec: {model: null}\n\x1b[2K # \u202e"
+    spec = ModelDeploymentSpec.parse(builders.spec("a").wire())
+    document = manifest("chat", None, spec)
+    remarks = Remarks(head=(hostile,), commit=hostile, manifest_digest=hostile, include=hostile, image=hostile)
+    text = yaml_text(document, remarks)
+    assert yaml.safe_load(text) == document
+    assert "\x1b" not in text
+    assert "\u202e" not in text
 
 
 def _squeezed(text: str) -> str:
