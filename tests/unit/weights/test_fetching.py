@@ -164,12 +164,13 @@ def test_a_list_that_cannot_be_right_is_refused_though_its_digest_is(pod: Pod, c
     assert (outcome.status, outcome.termination["reason"]) == (3, "WeightsMismatch")
 
 
-def test_a_message_fits_the_kubelets_file(pod: Pod, hub: HubServer) -> None:
-    hub.admin.delete_repo(REPOSITORY)
-    pod.repository = "lab/" + "x" * 90
-    outcome = pod.fetch()
-    assert len(outcome.message) <= 1000
-    assert pod.termination_log.stat().st_size <= 4096
+def test_a_message_fits_the_kubelets_file(hub: HubServer, pod: Pod) -> None:
+    path = "/".join(["\u6a21" * 80] * 6)  # shown with six characters for each
+    long = Pod(folder=pod.folder, endpoint=hub.url, commit=pod.commit, content={path: b"not there"})
+    outcome = long.fetch()
+    assert outcome.status == 4
+    assert len(outcome.message) == 1000
+    assert long.termination_log.stat().st_size <= 4096
 
 
 def test_without_a_kubelet_there_is_no_message(pod: Pod, tmp_path: Path) -> None:
