@@ -6,7 +6,7 @@ with Testbed("example") as bed:
     reference = images.ensure(bed, "llamacpp")  # HOST:PORT/llamacpp@sha256:…
 """
 
-from testbed.images.build import build
+from testbed.images.builder import build
 from testbed.images.errors import ImageError
 from testbed.images.recipes import NAMES
 from testbed.images.registry import Bed, ensure

@@ -5,7 +5,7 @@ import sys
 
 from testbed.errors import TestbedError
 from testbed.images import NAMES, build
-from testbed.images.build import digest
+from testbed.images.builder import digest
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from testbed.images.errors import ImageError
 
 _NO_DEVICE = 100  # cudaErrorNoDevice in driver_types.h of CUDA
 # Those that are loaded by `import torch`.
-_LOADED = (
+LOADED = (
     "libtorch_global_deps.so",
     "libc10_cuda.so",
     "libtorch_cpu.so",
@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
     needed: set[str] = set()
     symbols: dict[str, set[str]] = collections.defaultdict(set)
     versions: dict[str, str] = {}
-    for name in _LOADED:
+    for name in LOADED:
         library = folder / name
         mine = {found for found in re.findall(r"NEEDED.*\[(.*?)\]", _output("readelf", "-d", library)) if _nvidia(found)}
         needed |= mine

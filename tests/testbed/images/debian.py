@@ -48,7 +48,7 @@ def make(context: Path, progress: Progress) -> None:
                 "--force-check-gpg",
                 _RELEASE,
                 rootfs,
-                _mirror(),
+                mirror(),
             ],
             log=log,
         )
@@ -65,7 +65,7 @@ def make(context: Path, progress: Progress) -> None:
     shutil.rmtree(rootfs)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """Return `HOLDFAST_DEBIAN_MIRROR`, or the repository that apt on this machine takes the release from."""
     if configured := os.environ.get("HOLDFAST_DEBIAN_MIRROR"):
         return configured

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Protocol
 
-from testbed.images.build import build, digest
+from testbed.images.builder import build, digest
 from testbed.images.errors import ImageError
 from testbed.programs import Programs
 from testbed.progress import Progress
@@ -33,17 +33,18 @@ def ensure(bed: Bed, name: str, *, progress: Progress | None = None) -> str:
     layout = build(name, progress=progress)
     reference = f"{bed.registry}/{name}"
     wanted = digest(layout)
-    if not _has(bed.registry, name, wanted):
+    if not has(bed.registry, name, wanted):
         command = [str(bed.programs.crane), "push", "--insecure", str(layout), f"{reference}:latest"]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise ImageError(f"the image {name} could not be pushed to {bed.registry}: {result.stderr.strip()[-1000:]}")
-        if not _has(bed.registry, name, wanted):
+        if not has(bed.registry, name, wanted):
             raise ImageError(f"the registry {bed.registry} took the image {name} but does not have {wanted}")
     return f"{reference}@{wanted}"
 
 
-def _has(registry: str, name: str, wanted: str) -> bool:
+def has(registry: str, name: str, wanted: str) -> bool:
+    """Tell whether the registry has the image of this digest; raises ImageError if it does not answer properly."""
     request = urllib.request.Request(
         f"http://{registry}/v2/{name}/manifests/{wanted}", method="HEAD", headers={"Accept": _MANIFEST}
     )
