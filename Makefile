@@ -38,16 +38,20 @@ test-unit: $(STAMP) ## Builders, policies and decisions; seconds
 	@$(PYTEST) tests/unit
 test-model: $(STAMP) ## The promises under any order of events, kills and faults
 	@$(PYTEST) tests/model
-test-kopf: $(STAMP) ## The handlers under a running kopf
+test-kopf: $(STAMP) programs ## The handlers under a running kopf
 	@$(PYTEST) tests/kopf
-test-apiserver: $(STAMP) ## CRDs, guards and the operator against a real API server
+test-apiserver: $(STAMP) programs ## CRDs, guards and the operator against a real API server
 	@$(PYTEST) tests/apiserver
-test-testbed: $(STAMP) ## The test bed itself: start, end, clean-up, images
+test-testbed: $(STAMP) programs ## The test bed itself: start, end, clean-up, images
 	@$(PYTEST) tests/testbed_tests
-test-e2e: $(STAMP) ## A real node, real engines, a real gateway
+test-e2e: $(STAMP) programs ## A real node, real engines, a real gateway
 	@$(PYTEST) tests/e2e -m "not vllm"
-test-e2e-vllm: $(STAMP) ## The same with vLLM (an image of 1.9 GB)
+test-e2e-vllm: $(STAMP) programs ## The same with vLLM (an image of 1.9 GB)
 	@$(PYTEST) tests/e2e -m vllm
+
+.PHONY: programs
+programs: $(STAMP) # the test bed's programs; from the cache once they are built
+	@$(BIN)/python -m testbed build
 
 .PHONY: lint format
 lint: $(STAMP) ## Style, types and the arrows between the folders
@@ -68,6 +72,9 @@ testbed-down: $(STAMP) ## End it
 crds: $(STAMP) ## Write the CustomResourceDefinitions from the models
 	@$(BIN)/python -m holdfast.api.crd --write crds charts/holdfast/files/crds
 generate: crds ## Write everything that is generated: CRDs, references, rendered manifests
+	@$(BIN)/python -m holdfast.api.reference --write docs/reference/api.md
+	@$(BIN)/python -m holdfast.cli.reference --write docs/reference/cli.md
+	@$(BIN)/python manifests/render.py --helm "$$($(BIN)/python -c 'from testbed.programs import Programs; print(Programs().path("helm"))')"
 
 lock: $(STAMP) ## Resolve the dependencies anew, with hashes and without addresses
 	@for name in runtime dev; do \

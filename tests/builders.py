@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from holdfast.api.approval import Approver, FallbackTo, ModelApprovalSpec, ModelApprovalStatus, Target
-from holdfast.api.decision import DecisionType, FallbackTargetType, Gate
+from holdfast.api.approval import Approver, ModelApprovalSpec, ModelApprovalStatus, Target
+from holdfast.api.decision import DecisionType, FallbackTargetType, FallbackTo, Gate
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import Model

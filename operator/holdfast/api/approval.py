@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from holdfast.api.base import ApiModel
-from holdfast.api.decision import DecisionType, FallbackTargetType, Gate
+from holdfast.api.decision import DecisionType, FallbackTo, Gate
 from holdfast.api.model import PinDigest
 from holdfast.api.reasons import RefusalReason
 
@@ -18,14 +18,6 @@ class Target(ApiModel):
     digest: PinDigest | None = Field(default=None, description="Digest of the request; required but for Fallback.")
     base: PinDigest | None = Field(default=None, description="Digest that served when the decision was made; absent if none did.")
     request: int | None = Field(default=None, ge=1, description="Number of the request; required but for Fallback.")
-
-
-class FallbackTo(ApiModel):
-    """Where a Fallback sends all traffic."""
-
-    type: FallbackTargetType
-    revision: int | None = Field(default=None, ge=1, description="For Revision: a number that was once promoted.")
-    external: str | None = Field(default=None, max_length=40, description="For External: a name under spec.fallback.external.")
 
 
 class Approver(ApiModel):

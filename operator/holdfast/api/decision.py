@@ -36,6 +36,14 @@ class FallbackTargetType(StrEnum):
     EXTERNAL = "External"
 
 
+class FallbackTo(ApiModel):
+    """Where a Fallback sends all traffic."""
+
+    type: FallbackTargetType
+    revision: int | None = Field(default=None, ge=1, description="For Revision: a number that was once promoted.")
+    external: str | None = Field(default=None, max_length=40, description="For External: a name under spec.fallback.external.")
+
+
 class Decision(ApiModel):
     """A consumed ModelApproval, copied so that it survives the object's deletion."""
 
@@ -49,4 +57,5 @@ class Decision(ApiModel):
     by: Annotated[str, Field(max_length=512)] = Field(description="Who took it.")
     reason: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why, in the person's words.")
     at: datetime = Field(description="When it was accepted.")
+    fallback_to: FallbackTo | None = Field(default=None, description="Where a Fallback sent all traffic.")
     rollout: Rollout | None = Field(default=None, description="Snapshot of spec.rollout, taken when the start was approved.")

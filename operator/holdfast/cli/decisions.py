@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.api.approval import ApprovalState, Approver, FallbackTo, ModelApprovalSpec, ModelApprovalStatus, Target
-from holdfast.api.decision import DecisionType, Gate
+from holdfast.api.approval import ApprovalState, Approver, ModelApprovalSpec, ModelApprovalStatus, Target
+from holdfast.api.decision import DecisionType, FallbackTo, Gate
 from holdfast.api.deployment import Request
 from holdfast.api.reasons import Phase
 from holdfast.cli.cluster import APPROVALS, Cluster

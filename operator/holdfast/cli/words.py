@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from holdfast.api.decision import Decision, FallbackTargetType
+from holdfast.api.decision import Decision, DecisionType, FallbackTargetType, FallbackTo
 from holdfast.api.deployment import FallbackStatus, RevisionRole
 from holdfast.api.names import TOTAL_WEIGHT
 from holdfast.domain.pin import short_digest
@@ -61,5 +61,14 @@ def fallback(value: FallbackStatus) -> str:
 
 
 def decision(value: Decision) -> str:
-    """Return what was decided: ``Approve Start``, ``Abort``."""
+    """Return what was decided: ``Approve Start``, ``Abort``, ``Fallback to external/general-api``."""
+    if value.decision is DecisionType.FALLBACK:
+        return f"{value.decision} to {_target(value.fallback_to)}"
     return f"{value.decision} {value.gate}" if value.gate else str(value.decision)
+
+
+def _target(to: FallbackTo | None) -> str:
+    """Return a target as ``holdfast fallback --to`` takes it."""
+    if to is None or to.type is FallbackTargetType.LAST_KNOWN_GOOD:
+        return "last-known-good"
+    return str(to.revision) if to.type is FallbackTargetType.REVISION else f"external/{to.external}"

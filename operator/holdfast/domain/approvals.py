@@ -102,6 +102,7 @@ def _copy(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Decision
         by=spec.approver.username,
         reason=spec.reason,
         at=now,
+        fallback_to=spec.fallback_to,
         rollout=deployed.rollout if starts and deployed is not None else None,
     )
 

@@ -125,6 +125,8 @@ def _pinned(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
             return _Finding("False", resolution.reason, resolution.message)
         return _Finding("Unknown", Reason.RESOLVING, "the list of files is being read")
     serving = [pod for pod in snapshot.pods if not pod.deleting]
+    if not serving:
+        return _Finding("True", Reason.VERIFIED, "the model is resolved to exact files; no pod runs")
     unverified = sorted(pod.name for pod in serving if pod.weights is not WeightsState.VERIFIED)
     if unverified:
         return _Finding("Unknown", Reason.VERIFYING, f"{len(unverified)} of {len(serving)} pods are still verifying their files")

@@ -10,7 +10,7 @@ from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
 
 if TYPE_CHECKING:
-    from holdfast.api.approval import FallbackTo
+    from holdfast.api.decision import FallbackTo
     from holdfast.cli.cluster import Cluster
     from holdfast.cli.objects import Deployment
     from holdfast.cli.session import Session
@@ -104,8 +104,7 @@ def _destination(found: "Deployment | None", to: str) -> str:
 
 
 def _fallback_to(to: str) -> "FallbackTo":
-    from holdfast.api.approval import FallbackTo
-    from holdfast.api.decision import FallbackTargetType
+    from holdfast.api.decision import FallbackTargetType, FallbackTo
 
     if to == _LAST_KNOWN_GOOD:
         return FallbackTo(type=FallbackTargetType.LAST_KNOWN_GOOD)
