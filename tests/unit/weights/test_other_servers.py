@@ -37,7 +37,7 @@ def outside(asked: str | None) -> tuple[int, dict[str, str], bytes]:
 
 
 def longer(_: str | None) -> tuple[int, dict[str, str], bytes]:
-    return 200, {}, CONTENT + b"more"
+    return 200, {}, CONTENT + bytes(16 * 1024 * 1024)
 
 
 def away(_: str | None) -> tuple[int, dict[str, str], bytes]:
@@ -105,9 +105,10 @@ def test_a_file_that_got_shorter_meanwhile_is_a_mismatch(fetched: Callable[..., 
         fetched(broken, outside)
 
 
-def test_one_byte_too_many_is_enough(fetched: Callable[..., tuple[Server, bytes]]) -> None:
+def test_what_is_too_long_is_not_read_to_its_end(fetched: Callable[..., tuple[Server, bytes]], tmp_path: Path) -> None:
     with pytest.raises(WeightsMismatchError, match=f"found more than {len(CONTENT)} bytes"):
         fetched(longer)
+    assert (tmp_path / "model.safetensors").stat().st_size < 2 * 1024 * 1024
 
 
 def test_a_server_that_stays_away_is_given_up(fetched: Callable[..., tuple[Server, bytes]]) -> None:
