@@ -12,6 +12,8 @@ from testbed_tests import probe
 from testbed_tests.image_pods import NAMESPACE, Pod, config_map, serve, spec
 from unit.render.cases import declared, resolved
 
+pytestmark = pytest.mark.vllm
+
 FINGERPRINT = "v1:0123456789abcdef"
 # What an engine without a GPU and without a compiler needs beside Holdfast's own arguments.
 ON_A_PROCESSOR = ["--enforce-eager", "--kv-cache-memory-bytes=67108864"]
