@@ -48,6 +48,10 @@ class Gateway:
 
     mirror: Mirror
     visits: list[GatewayKey] = field(default_factory=list)
+    trouble: tuple[str, ...] = ()
+
+    def problems(self, key: Key) -> tuple[str, ...]:
+        return self.trouble
 
     def view(self, key: Key) -> GatewayView | None:
         found = self.mirror.deployment(key)

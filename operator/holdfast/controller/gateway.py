@@ -54,6 +54,8 @@ class _Known:
     clusters: Mapping[str, Clusters] = field(default_factory=dict)
     views: dict[str, GatewayView] | None = None
     """By deployment, as last told; None until the gateway was looked at."""
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By deployment, the problems as last told."""
     problems: dict[str, str] = field(default_factory=dict)
     matched: Matched = field(default_factory=Matched)
 
@@ -180,7 +182,7 @@ class GatewayReconciler:
             }
             logger.info("routes published", extra={"namespace": key.namespace, "serial": due.routing.serial, "routes": changed})
         known.routing, known.clusters = due.routing, due.clusters
-        known.problems = {**plan.waiting, **plan.problems, **due.refused}
+        known.problems = {**plan.problems, **due.refused}
         return any(written)
 
     async def _put(self, key: GatewayKey, known: _Known, manifest: Manifest) -> bool:
@@ -218,8 +220,9 @@ class GatewayReconciler:
         views = {each.name: _view(known, each.name) for each in wanted}
         before = known.views
         known.views = views
+        told, known.told = known.told, {name: self.problems(Key(key.namespace, name)) for name in views}
         for name, view in views.items():
-            if before is None or before.get(name) != view:
+            if before is None or before.get(name) != view or told.get(name, ()) != known.told[name]:
                 self._queue.add(Key(key.namespace, name), Priority.HIGH)
 
     def _rest(self, key: GatewayKey, known: _Known, plan: GatewayPlan) -> None:

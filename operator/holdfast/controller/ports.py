@@ -53,3 +53,7 @@ class Gateways(Protocol):
         queued when the first view is there, and whenever it changes.
         """
         ...
+
+    def problems(self, key: Key) -> tuple[str, ...]:
+        """Return what a person must do before the gateway can serve a ModelDeployment; the key is queued when it changes."""
+        ...

@@ -56,7 +56,7 @@ class Snapshots:
             gateway=gateway,
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
-            refused=tuple(text for _, text in matched.refused),
+            refused=(*(text for _, text in matched.refused), *self._gateways.problems(key)),
         )
 
     def owned(self, deployment: DeploymentView) -> list[LiveObject]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import standins
 from builders import NAME, NAMESPACE
 from holdfast.api.names import Key
 from holdfast.cluster import kinds
@@ -163,3 +164,14 @@ async def test_a_key_that_gets_on_is_not_slowed_down_by_single_failures(cluster:
         if process.controller.queue.failures(KEY) == 0:
             break
     assert 0 < waited <= 0.2, "each failure is the first in a row"
+
+
+async def test_what_keeps_the_gateway_from_serving_is_told_on_the_deployment(cluster: FakeCluster) -> None:
+    declare(cluster)
+    text = "Deployment holdfast-gateway exists and is not Holdfast's; delete or rename it"
+
+    process = await started(cluster, make_gateway=lambda *, mirror, **_: standins.Gateway(mirror, trouble=(text,)))
+    await process.settle(run_engines)
+    assert "Stalled=ChildRefused" in texts(cluster)
+    stalled = [each for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert text in stalled[0]["message"]
