@@ -2,8 +2,10 @@
 
 import contextlib
 import ctypes
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +68,25 @@ def test_what_was_built_needs_no_program_the_next_time(build: Build, monkeypatch
     first = build()
     monkeypatch.setenv("PATH", "")
     assert build() == first
+
+
+def test_an_image_stands_on_another_that_is_taken_from_its_layout_when_the_steps_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"lower": "FROM scratch\nCOPY Containerfile /lower\n", "upper": "ARG BASE\nFROM ${BASE}\nCOPY Containerfile /upper\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    plans = {name: Recipe(name=name, files={"Containerfile": tmp_path / name}, base=None) for name in texts}
+    plans["upper"] = dataclasses.replace(plans["upper"], base="lower")
+    monkeypatch.setenv("HOLDFAST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(builder, "recipe", plans.__getitem__)
+    first = builder.build("upper", progress=Progress(quiet=True))
+    expected = builder.digest(first)
+    shutil.rmtree(tmp_path / "cache" / "images" / "buildah")
+    shutil.rmtree(first)
+    again = builder.build("upper", progress=Progress(quiet=True))
+    assert builder.digest(again) == expected
+    assert len(json.loads((again / "blobs" / expected.replace(":", "/")).read_text())["layers"]) == 2
 
 
 def test_old_layouts_go_and_the_one_that_was_used_last_stays(build: Build) -> None:

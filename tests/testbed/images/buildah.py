@@ -67,24 +67,24 @@ class Buildah:
         """Remove an image and the steps that led to it."""
         self._run("rmi", tag)
 
-    def load(self, layout: Path, tag: str) -> None:
-        """Take an image from an OCI image layout, unless it is there."""
-        names = self.folder / "root" / "overlay-images" / "images.json"
-        if names.exists() and tag in names.read_text():
-            return
-        self._run("pull", *self._policy(), "--quiet", f"oci:{layout}:latest")
-        manifest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"].removeprefix("sha256:")
-        config = json.loads((layout / "blobs" / "sha256" / manifest).read_text())["config"]["digest"].removeprefix("sha256:")
-        self._run("tag", config, tag)
+    def load(self, layout: Path) -> str:
+        """Take an image from an OCI image layout, unless it is there, and return its name."""
+        # buildah names what it takes by the path that it was given, and not every path is a name.
+        name = f"localhost/{layout.name}:latest"
+        images = self.folder / "root" / "overlay-images" / "images.json"
+        if not images.exists() or f'"{name}"' not in images.read_text():
+            self._run("pull", *self._policy(), "--quiet", f"oci:{layout.name}:latest", directory=layout.parent)
+        return name
 
     def _policy(self) -> tuple[str, str]:
         return "--signature-policy", str(self.work / "policy.json")
 
-    def _run(self, *arguments: str) -> None:
+    def _run(self, *arguments: str, directory: Path | None = None) -> None:
         where = ["--root", str(self.folder / "root"), "--runroot", str(self.work / "run"), "--storage-driver", "overlay"]
         sandbox.run(
             ["buildah", *where, *arguments],
             log=self.log,
+            directory=directory,
             environment={**os.environ, "TMPDIR": str(self.work)},
             # It keeps notes on blobs there whatever its --root is; they shall not mix with those of the machine's owner.
             bind=(self.folder / "containers", Path("/var/lib/containers")),

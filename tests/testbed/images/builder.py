@@ -1,7 +1,6 @@
 """Build an image if the cache lacks it. The cache has one OCI image layout for each content of its inputs."""
 
 import contextlib
-import dataclasses
 import fcntl
 import json
 import os
@@ -17,24 +16,6 @@ from testbed.progress import Progress
 
 _KEPT = 3
 """How many layouts of one image stay in the cache."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Version:
-    """An image as its inputs are now."""
-
-    recipe: Recipe
-    key: str
-    base: "_Version | None"
-
-    @property
-    def layout(self) -> Path:
-        return folder() / f"{self.recipe.name}-{self.key}"
-
-    @property
-    def tag(self) -> str:
-        """Its name in buildah's storage."""
-        return f"localhost/holdfast-testbed/{self.recipe.name}:{self.key}"
 
 
 def folder() -> Path:
@@ -54,17 +35,18 @@ def build(name: str, *, progress: Progress | None = None) -> Path:
     Raises ImageError for an unknown name, if a build fails, or if the caller is not root or lacks a program and the image is not
     in the cache.
     """
-    version = _version(name)
-    if not version.layout.is_dir():
-        version = _build(name, progress or Progress())
-    os.utime(version.layout)
-    return version.layout
-
-
-def _version(name: str) -> _Version:
+    says = progress or Progress()
     plan = recipe(name)
-    base = _version(plan.base) if plan.base is not None else None
-    return _Version(plan, context.key(plan, context.files(plan), base.key if base else None), base)
+    base = build(plan.base, progress=says) if plan.base is not None else None
+    layout = _layout(plan, context.files(plan), base)
+    if not layout.is_dir():
+        layout = _build(plan, base, says)
+    os.utime(layout)
+    return layout
+
+
+def _layout(plan: Recipe, content: dict[str, Path], base: Path | None) -> Path:
+    return folder() / f"{plan.name}-{context.key(plan, content, digest(base) if base else None)}"
 
 
 @contextlib.contextmanager
@@ -80,41 +62,36 @@ def _locked(name: str, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _build(name: str, progress: Progress) -> _Version:
-    plan = recipe(name)
-    base = _build(plan.base, progress) if plan.base is not None else None
-    work = folder() / f".work-{name}"
-    with _locked(name, progress):
+def _build(plan: Recipe, base: Path | None, progress: Progress) -> Path:
+    work = folder() / f".work-{plan.name}"
+    with _locked(plan.name, progress):
         # A build that was killed left it; nobody else uses it, because we hold the lock.
         shutil.rmtree(work, ignore_errors=True)
         try:
             # The copy is what is built and what the key is of: the checkout may change meanwhile.
-            place = work / "context"
-            content = context.copy(context.files(plan), place)
-            version = _Version(plan, context.key(plan, content, base.key if base else None), base)
-            if not version.layout.is_dir():
-                with progress.step(f"build the image {name}"):
-                    _make(version, place, work, progress)
+            layout = _layout(plan, context.copy(context.files(plan), work / "context"), base)
+            if not layout.is_dir():
+                with progress.step(f"build the image {plan.name}"):
+                    _make(plan, base, layout, work, progress)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    return version
+    return layout
 
 
-def _make(version: _Version, place: Path, work: Path, progress: Progress) -> None:
-    if version.recipe.make is not None:
-        version.recipe.make(place, progress)
-    log = folder() / f"{version.recipe.name}.log"
+def _make(plan: Recipe, base: Path | None, layout: Path, work: Path, progress: Progress) -> None:
+    if plan.make is not None:
+        plan.make(work / "context", progress)
+    log = folder() / f"{plan.name}.log"
     log.unlink(missing_ok=True)
+    tag = f"localhost/holdfast-testbed/{layout.name}"
     with Buildah(folder=folder() / "buildah", work=work, log=log).ready() as buildah:
-        if version.base is not None:
-            buildah.load(version.base.layout, version.base.tag)
-        buildah.build(place, version.tag, version.base.tag if version.base else None)
-        buildah.export(version.tag, work / "layout")
-        if not version.recipe.keep_steps:
-            buildah.remove(version.tag)
+        buildah.build(work / "context", tag, buildah.load(base) if base else None)
+        buildah.export(tag, work / "layout")
+        if not plan.keep_steps:
+            buildah.remove(tag)
     _share(work / "layout")
-    (work / "layout").rename(version.layout)
-    _forget(version.recipe.name)
+    (work / "layout").rename(layout)
+    _forget(plan.name)
 
 
 def _share(fresh: Path) -> None:

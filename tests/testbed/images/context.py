@@ -49,7 +49,7 @@ def copy(content: dict[str, Path], folder: Path) -> dict[str, Path]:
 
 
 def key(recipe: Recipe, content: dict[str, Path], base: str | None) -> str:
-    """16 hex digits of a sha256 over all that the image depends on; `base` is the key of the image it stands on."""
+    """16 hex digits of a sha256 over all that the image depends on; `base` is the digest of the image it stands on."""
     digest = hashlib.sha256()
 
     def add(*parts: bytes) -> None:

@@ -37,6 +37,7 @@ def run(
     *,
     log: Path,
     environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
     bind: tuple[Path, Path] | None = None,
 ) -> None:
     """Run in mount and PID namespaces of its own, which end with the caller however it ends; output goes to `log`.
@@ -52,7 +53,13 @@ def run(
         output.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         output.flush()
         result = subprocess.run(
-            [*wrapper, *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            [*wrapper, *command],
+            env=environment,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
     if result.returncode != 0:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
