@@ -43,11 +43,11 @@ test-kopf: $(STAMP) programs ## The handlers under a running kopf
 test-apiserver: $(STAMP) programs ## CRDs, guards and the operator against a real API server
 	@$(PYTEST) tests/apiserver
 test-testbed: $(STAMP) programs ## The test bed itself: start, end, clean-up, images
-	@$(PYTEST) tests/testbed_tests
+	@$(PYTEST) tests/testbed_tests -m "not vllm"
 test-e2e: $(STAMP) programs ## A real node, real engines, a real gateway
 	@$(PYTEST) tests/e2e -m "not vllm"
 test-e2e-vllm: $(STAMP) programs ## The same with vLLM (an image of 1.9 GB)
-	@$(PYTEST) tests/e2e -m vllm
+	@$(PYTEST) tests/e2e tests/testbed_tests -m vllm
 
 .PHONY: programs
 programs: $(STAMP) # the test bed's programs; from the cache once they are built

@@ -85,7 +85,7 @@ class TestSameBytes:
             declare(team, commits[0], engine, serving={"replicas": 2})
             team.wait_ready(NAME, 2)
             assert hashes(team) == {EXPECTED[0]}
-            team.admin.run("delete", "pod", victim, "--namespace", team.namespace)
+            team.admin.run("delete", "pod", victim, "--namespace", team.namespace, "--wait=false")
             team.wait_ready(NAME, 2)
             assert hashes(team) == {EXPECTED[0]}
             only(traffic, "1")

@@ -103,7 +103,7 @@ def test_serving_and_replacement_go_on_while_the_operator_is_down(
     serve_first(team, commits[0], engine, serving={"replicas": 2})
     with operator.stopped(), team.traffic(NAME) as traffic:
         victim = team.ready_pods(NAME)[0]["metadata"]["name"]
-        team.admin.run("delete", "pod", victim, "--namespace", team.namespace)
+        team.admin.run("delete", "pod", victim, "--namespace", team.namespace, "--wait=false")
         team.wait_ready(NAME, 2)
         traffic.wait(200)
     no_failures(traffic)
