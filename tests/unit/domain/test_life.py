@@ -1,6 +1,7 @@
 """The life of a change, told as a person would live it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -356,7 +357,7 @@ class TestCapacity:
     """Capacity follows traffic, as observed."""
 
     def test_a_fallback_keeps_its_pods_after_resume_until_traffic_left_it(self, second: World) -> None:
-        standby_none = {"rollout": ROLLOUT, "fallback": {"standbyReplicas": 0}}
+        standby_none: dict[str, Any] = {"rollout": ROLLOUT, "fallback": {"standbyReplicas": 0}}
         second.apply(spec("b", **standby_none))
         second.settle()
         assert second.engines[1].replicas == 0
