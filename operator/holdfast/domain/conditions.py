@@ -14,6 +14,15 @@ from holdfast.domain.rollout import next_wake
 from holdfast.domain.snapshot import ResolutionFailed, Snapshot, WeightsState
 
 _WORKING = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING, Phase.DRAINING, Phase.ABORTING})
+_UNRESOLVED = frozenset(
+    {
+        Reason.SOURCE_NOT_FOUND,
+        Reason.SOURCE_FORBIDDEN,
+        Reason.SOURCE_UNAVAILABLE,
+        Reason.SOURCE_MISMATCH,
+        Reason.INVALID_SPEC,
+    }
+)
 
 
 class _Finding(NamedTuple):
@@ -123,7 +132,9 @@ def _pinned(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
     if desired is None or desired.declared != wanted:
         if isinstance(resolution, ResolutionFailed) and resolution.declared == wanted:
             return _Finding("False", resolution.reason, resolution.message)
-        return _Finding("Unknown", Reason.RESOLVING, "the list of files is being read")
+        return _unresolved_before(snapshot, ConditionType.PINNED) or _Finding(
+            "Unknown", Reason.RESOLVING, "the list of files is being read"
+        )
     serving = [pod for pod in snapshot.pods if not pod.deleting]
     if not serving:
         return _Finding("True", Reason.VERIFIED, "the model is resolved to exact files; no pod runs")
@@ -131,6 +142,21 @@ def _pinned(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
     if unverified:
         return _Finding("Unknown", Reason.VERIFYING, f"{len(unverified)} of {len(serving)} pods are still verifying their files")
     return _Finding("True", Reason.VERIFIED, "the model is resolved and every pod verified its files")
+
+
+def _unresolved_before(snapshot: Snapshot, kind: ConditionType) -> _Finding | None:
+    """Return what the Hub's last answer made of a condition, while it is asked again after a restart: until then it stands."""
+    deployment = snapshot.deployment
+    if deployment.spec is None or snapshot.resolution is not None or proposal.current_desired(snapshot) is not None:
+        return None
+    return next(
+        (
+            _Finding(before.status, before.reason, before.message)
+            for before in deployment.status.conditions or []
+            if before.type is kind and before.reason in _UNRESOLVED and before.observed_generation == deployment.meta.generation
+        ),
+        None,
+    )
 
 
 def _fallback(status: ModelDeploymentStatus) -> _Finding:
@@ -164,6 +190,9 @@ def _stalled(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding | No
         and proposal.current_desired(snapshot) is None
     ):
         return _Finding("True", resolution.reason, resolution.message)
+    before = _unresolved_before(snapshot, ConditionType.STALLED)
+    if before is not None:
+        return before
     request = status.request
     if request is None or request.reason is None:
         return None
