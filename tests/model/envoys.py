@@ -13,6 +13,8 @@ from holdfast.sources.gateway import GatewayAnswer
 Volume = Literal["routes", "clusters"]
 VOLUMES: Final[Mapping[Volume, str]] = {"routes": names.GATEWAY_ROUTES, "clusters": names.GATEWAY_CLUSTERS}
 """The ConfigMaps that change at run time, by the volume of the pod that shows them."""
+FILES: Final[Mapping[Volume, str]] = {"routes": ROUTES_FILE, "clusters": CLUSTERS_FILE}
+"""What Envoy reads of them."""
 
 
 @dataclass(slots=True)

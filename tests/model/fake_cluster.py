@@ -78,7 +78,7 @@ class FakeCluster:
         items = tuple(
             copied(found)
             for key, found in sorted(self._of(kind).items())
-            if namespace in (None, key.namespace) and (selector is None or selector in _labels(found))
+            if namespace in (None, key.namespace) and _selected(found, selector)
         )
         self._end(call)
         return Listing(resource_version=str(self._version), items=items)
@@ -221,6 +221,10 @@ class FakeCluster:
         """The resourceVersion of the last change."""
         return self._version
 
+    def view(self, kind: Kind) -> Mapping[Key, Manifest]:
+        """Return all objects of a kind for looking only: they are no copies, and no change ever changes them in place."""
+        return self._of(kind)
+
     def every(self, kind: Kind) -> dict[Key, Manifest]:
         """Return all objects of a kind."""
         return copied(self._of(kind))
@@ -355,8 +359,7 @@ class FakeCluster:
         return copied(written)
 
     def _seen(self, kind: Kind, found: Manifest) -> bool:
-        selector = kinds.selector(kind)
-        return selector is None or selector in _labels(found)
+        return _selected(found, kinds.selector(kind))
 
     def _tell(self, kind: Kind, event: Literal["ADDED", "MODIFIED", "DELETED"], found: Manifest) -> None:
         if kind in self._streams:
@@ -371,9 +374,11 @@ def _key(manifest: Manifest) -> Key:
     return Key(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-def _labels(manifest: Manifest) -> Mapping[str, str]:
+def _selected(manifest: Manifest, selector: str | None) -> bool:
+    """Say whether a label selector of the form ``name`` or ``name=value`` selects an object; None selects all."""
+    name, equals, value = (selector or "").partition("=")
     labels: Mapping[str, str] = manifest["metadata"].get("labels") or {}
-    return labels
+    return selector is None or (labels.get(name) == value if equals else name in labels)
 
 
 def _stamp(time: datetime) -> str:

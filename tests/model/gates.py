@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from holdfast.api.names import Key
+from holdfast.cluster.errors import Failure
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Cluster, Listing, Manifest
 from holdfast.sources.gateway import GatewayAnswer
@@ -42,37 +43,63 @@ class Gates:
         self.closed = False
         self.dead = False
         self._waiting: list[Gate] = []
+        self._slow: list[Gate] = []
 
     @property
     def waiting(self) -> list[str]:
-        """The calls that stand still, in the order in which they stopped."""
+        """The calls that stand still, in the order in which they stopped, but for the slow ones."""
         return [gate.what for gate in self._waiting]
+
+    @property
+    def slow(self) -> list[str]:
+        """The calls that take their time."""
+        return [gate.what for gate in self._slow]
 
     def open(self, index: int = 0) -> None:
         """Let one call go on."""
         self._waiting.pop(index).opened.set_result(None)
 
     def open_all(self) -> None:
-        """Let all calls go on, and stop none from now on."""
+        """Let all calls go on but the slow ones, and stop none from now on."""
         self.closed = False
         while self._waiting:
             self.open()
 
+    def slow_down(self, index: int) -> None:
+        """Let a call take its time: it goes on with `hurry`, and not before."""
+        self._slow.append(self._waiting.pop(index))
+
+    def hurry(self) -> None:
+        """Let the slow calls be like the others."""
+        self._waiting += self._slow
+        self._slow.clear()
+
     def kill(self) -> None:
         """Let no call have an effect from now on, and no answer be heard."""
         self.dead = True
+        self.hurry()
         self.open_all()
 
     async def through(self, what: str, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make a call."""
         await self._stop(f"{what}: sent")
         try:
-            answer = await call()
+            answer = await self._land(call)
+        except Crash:
+            self.kill()
+            raise
+        except Failure:
+            await self._stop(f"{what}: failed")
+            raise
+        await self._stop(f"{what}: answered")
+        return answer
+
+    async def _land(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        try:
+            return await call()
         finally:
             if self._landed is not None:
                 self._landed()
-            await self._stop(f"{what}: answered")
-        return answer
 
     async def _stop(self, what: str) -> None:
         if self.dead:
@@ -84,8 +111,9 @@ class Gates:
         try:
             await gate.opened
         finally:
-            if gate in self._waiting:
-                self._waiting.remove(gate)
+            for gates in (self._waiting, self._slow):
+                if gate in gates:
+                    gates.remove(gate)
         if self.dead:
             raise Crash
 

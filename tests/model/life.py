@@ -10,8 +10,11 @@ from typing import Final
 
 from holdfast.cluster import kinds
 from model.fake_cluster import FakeCluster
+from model.faults import Crash
 from model.nodes import Nodes
-from model.people import People
+from model.operator_run import OperatorRun
+from model.outcome import outcome
+from model.people import UNKNOWN, People
 from model.promises import Witness
 
 CALM: Final = 25.0
@@ -35,8 +38,11 @@ class Place:
         return cls(cluster, nodes, people, Witness(cluster, nodes, people))
 
     def copy(self) -> "Place":
-        """Return another one like it."""
-        return copy.deepcopy(self, {id(kind): kind for kind in (*kinds.WATCHED, kinds.EVENT)})
+        """Return another one like it. Calls of the past are left out."""
+        everything = (*kinds.WATCHED, kinds.EVENT)
+        shared = [*everything, *(found for kind in everything for found in self.cluster.view(kind).values())]
+        self.cluster.calls.clear()
+        return copy.deepcopy(self, {id(each): each for each in shared})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,10 @@ STAGES: Final[dict[str, Stage]] = {
     "a third in mid canary": Stage("start the canary", lambda it: it.people.declare("c"), "AwaitingApproval"),
     "revert what was aborted": Stage("abort in mid canary", lambda it: it.people.declare("a"), "Stable"),
     "scale up in mid canary": Stage("start the canary", lambda it: it.people.declare("b", serving={"replicas": 2}), "Soaking"),
+    # what cannot be
+    "declare what the Hub does not have": Stage("approve the first", lambda it: it.people.declare(UNKNOWN), "Stable"),
+    "declare what cannot be read": Stage("start the canary", lambda it: it.people.declare_badly(), "Soaking"),
+    "take it back": Stage("declare what cannot be read", lambda it: it.people.declare("a"), "Stable"),
     # the way out
     "fall back in mid canary": Stage("start the canary", lambda it: it.people.fall_back(), "Fallback"),
     "resume without the canary": Stage("fall back in mid canary", lambda it: it.people.decide("Resume"), "AwaitingApproval"),
@@ -83,3 +93,64 @@ STAGES: Final[dict[str, Stage]] = {
     "delete in mid canary": Stage("start the canary", lambda it: it.people.delete(), ""),
     "declare again": Stage("delete in mid canary", lambda it: it.people.declare("a"), "Stable"),
 }
+
+
+class Played:
+    """A stage that was played undisturbed.
+
+    Attributes:
+        writes: how many writes of the operator it took.
+        outcome: what came of it.
+    """
+
+    def __init__(self, begin: Place, end: Place, writes: int) -> None:
+        self._begin = begin
+        self.outcome = outcome(end.cluster, end.nodes)
+        self.end = end
+        self.writes = writes
+
+    def begin(self) -> Place:
+        """Return the beginning, to play it once more."""
+        return self._begin.copy()
+
+
+_PLAYED: Final[dict[str, Played]] = {}
+
+
+async def played(name: str) -> Played:
+    """Play a stage, and what comes before it, undisturbed, and only once."""
+    if name not in _PLAYED:
+        stage = STAGES[name]
+        begin = (await played(stage.after)).end.copy() if stage.after is not None else Place.empty()
+        place = begin.copy()
+        before = len(place.cluster.writes())
+        await play(name, place)
+        assert (place.people.phase or "") == stage.ends, place.people.status()
+        _PLAYED[name] = Played(begin, place, len(place.cluster.writes()) - before)
+    return _PLAYED[name]
+
+
+async def play(name: str, place: Place, *, before: Callable[[Place], None] = lambda _: None, kills: int = 1) -> None:
+    """Start an operator, let the stage happen with the trouble that `before` prepares, and wait until all is at rest.
+
+    An operator that is killed is started again.
+    """
+    operator = OperatorRun(place.cluster, place.nodes, landed=place.witness.landed)
+    await operator.start()
+    await operator.drain()
+    STAGES[name].act(place)
+    before(place)
+    for _ in range(kills + 1):
+        try:
+            await operator.settle(calm=CALM)
+            break
+        except Crash:
+            place.witness.hold()
+            await operator.kill()
+            operator = OperatorRun(place.cluster, place.nodes, landed=place.witness.landed)
+            await operator.start()
+    else:
+        raise AssertionError("killed more often than was asked for")
+    assert "InternalError" not in operator.outcomes
+    await operator.kill()
+    place.witness.hold()

@@ -11,7 +11,7 @@ from holdfast.api import names
 from holdfast.api.names import Key
 from holdfast.cluster import kinds
 from holdfast.sources.gateway import GatewayAnswer
-from model.envoys import VOLUMES, Envoy, Volume
+from model.envoys import FILES, VOLUMES, Envoy, Volume
 from model.fake_cluster import FakeCluster
 
 Manifest = dict[str, Any]
@@ -25,23 +25,25 @@ class Nodes:
     Attributes:
         envoys: the gateway pods by uid, those that are leaving included.
         broken: names of engine Deployments whose pods do not become ready.
+        slow: uids of the gateway pods whose image is still being pulled: `act` leaves them alone.
     """
 
     def __init__(self, cluster: FakeCluster) -> None:
         self.cluster = cluster
         self.envoys: dict[str, Envoy] = {}
         self.broken: set[str] = set()
+        self.slow: set[str] = set()
         self._serial = count(1)
-        self._acted_on: tuple[int, set[str]] = (-1, set())
+        self._acted_on: tuple[int, set[str], set[str]] = (-1, set(), set())
 
     def act(self) -> bool:
         """Let everything happen that happens by itself when nothing is wrong; return whether anything did."""
         before = self.cluster.version
-        if self._acted_on == (before, self.broken):
+        if self._acted_on == (before, self.broken, self.slow):
             return False
         self.cluster.collect_garbage()
         self.run_deployments()
-        for envoy in list(self.envoys.values()):
+        for envoy in [each for each in self.envoys.values() if each.uid not in self.slow]:
             for volume in VOLUMES:
                 self.project(envoy, volume)
             self.start(envoy)
@@ -49,15 +51,15 @@ class Nodes:
             self.end(envoy)
         self.ready_engines()
         self.report_deployments()
-        self._acted_on = (self.cluster.version, set(self.broken))
+        self._acted_on = (self.cluster.version, set(self.broken), set(self.slow))
         return True
 
     # the Deployment controller
 
     def run_deployments(self) -> None:
         """Create the pods that Deployments ask for, and delete the others; those of an older template last of all."""
-        live = self.cluster.every(kinds.DEPLOYMENT)
-        pods = self.cluster.every(kinds.POD)
+        live = dict(self.cluster.view(kinds.DEPLOYMENT))
+        pods = dict(self.cluster.view(kinds.POD))
         for key, pod in pods.items():
             if _owner(pod) not in {found["metadata"]["uid"] for found in live.values()}:
                 self._delete(key)
@@ -73,8 +75,8 @@ class Nodes:
 
     def report_deployments(self) -> None:
         """Write the statuses of Deployments."""
-        pods = self.cluster.every(kinds.POD).values()
-        for key, found in self.cluster.every(kinds.DEPLOYMENT).items():
+        pods = self.cluster.view(kinds.POD).values()
+        for key, found in list(self.cluster.view(kinds.DEPLOYMENT).items()):
             mine = [pod for pod in pods if _owner(pod) == found["metadata"]["uid"] and not _leaving(pod)]
             status = {
                 "observedGeneration": found["metadata"]["generation"],
@@ -102,7 +104,7 @@ class Nodes:
                 self.project(self.envoys[uid], volume)
 
     def _delete(self, key: Key) -> None:
-        pod = self.cluster.read(kinds.POD, key)
+        pod = self.cluster.view(kinds.POD).get(key)
         if pod is None:
             return
         if not _leaving(pod):
@@ -120,7 +122,7 @@ class Nodes:
 
     def ready_engines(self) -> None:
         """Let the pods of engines load and become ready, but for the broken ones, which lose it."""
-        for key, pod in self.cluster.every(kinds.POD).items():
+        for key, pod in list(self.cluster.view(kinds.POD).items()):
             if pod["metadata"]["labels"][names.LABEL_COMPONENT] != names.COMPONENT_ENGINE:
                 continue
             ready = _engine_of(pod) not in self.broken
@@ -138,22 +140,25 @@ class Nodes:
         if not arm.isdigit():
             return 0 if arm.startswith("arm-") else 1
         name = names.revision_name(deployment, int(arm))
-        if self.cluster.read(kinds.SERVICE, Key(NAMESPACE, name)) is None:
+        if Key(NAMESPACE, name) not in self.cluster.view(kinds.SERVICE):
             return 0
-        pods = self.cluster.every(kinds.POD).values()
+        pods = self.cluster.view(kinds.POD).values()
         return sum(_ready(pod) and not _leaving(pod) for pod in pods if _engine_of(pod) == name)
 
     # gateway pods
 
     def project(self, envoy: Envoy, volume: Volume) -> None:
-        """Let the kubelet bring what a ConfigMap holds now into a pod; never into one that leaves."""
-        found = self.cluster.read(kinds.CONFIG_MAP, Key(NAMESPACE, VOLUMES[volume]))
-        if found is not None and not envoy.leaving:
+        """Let the kubelet bring what a ConfigMap holds now into a pod; never into one that leaves.
+
+        Envoy goes on with what it has when it cannot read what comes.
+        """
+        found = self.cluster.view(kinds.CONFIG_MAP).get(Key(NAMESPACE, VOLUMES[volume]))
+        if found is not None and FILES[volume] in found["data"] and not envoy.leaving:
             envoy.files[volume] = found["data"]
 
     def start(self, envoy: Envoy) -> None:
         """Let a container start that does not run."""
-        if not envoy.running and envoy.mounted:
+        if not envoy.running and not envoy.leaving and envoy.mounted:
             envoy.running = True
             self._tell(envoy, ready=False)
 
@@ -191,7 +196,7 @@ class Nodes:
             "containerStatuses": [{"name": "envoy", "state": state}],
         }
         key = Key(NAMESPACE, envoy.name)
-        pod = self.cluster.read(kinds.POD, key)
+        pod = self.cluster.view(kinds.POD).get(key)
         if pod is not None and pod.get("status") != status:
             self.cluster.set_status(kinds.POD, key, status)
 

@@ -18,7 +18,6 @@ from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.controller.assembly import assemble
 from holdfast.controller.gateway import GatewayReconciler
-from holdfast.controller.keys import QueueKey
 from holdfast.controller.observer import Observer, Outcome
 from holdfast.domain.decide import decide
 from holdfast.render import deployment as renderer
@@ -47,19 +46,33 @@ class Hub(standins.Hub):
 class OperatorRun:
     """One process of the operator, between its start and its end. A restart is another one.
 
+    Attributes:
+        outcomes: how its visits ended.
+        deaf: kinds whose watches deliver nothing for now.
+
     Args:
         cluster: the cluster.
         nodes: the world around it.
         landed: told when a call has had its effect, before anything else happens.
+        heard: told of every event that arrives.
         version: of the program; each brings another image for the weights of new revisions.
     """
 
-    def __init__(self, cluster: FakeCluster, nodes: Nodes, *, landed: Callable[[], None] | None = None, version: int = 1) -> None:
+    def __init__(
+        self,
+        cluster: FakeCluster,
+        nodes: Nodes,
+        *,
+        landed: Callable[[], None] | None = None,
+        heard: Callable[[WatchEvent], None] | None = None,
+        version: int = 1,
+    ) -> None:
         self.cluster = cluster
         self.nodes = nodes
         self.gates = Gates(landed)
+        self._heard = heard
         self.outcomes: list[Outcome] = []
-        self.alive = True
+        self.deaf: set[Kind] = set()
         weights_image = f"{SETTINGS.weights_image[:-1]}{version % 10}"
         self.controller = assemble(
             cluster=GatedCluster(cluster, self.gates),
@@ -97,7 +110,6 @@ class OperatorRun:
 
     async def kill(self) -> None:
         """End the process at once: calls that were not sent have no effect, and no answer is heard."""
-        self.alive = False
         self.gates.kill()
         for task in self._tasks:
             task.cancel()
@@ -109,6 +121,8 @@ class OperatorRun:
 
     def hear(self, event: WatchEvent) -> None:
         """Take one event, as kopf hands it over."""
+        if self._heard is not None:
+            self._heard(event)
         self.controller.feed.event(event.kind, event.object, deleted=event.type == "DELETED")
         if event.type is None:
             self.controller.resync.soon(event.kind)
@@ -119,16 +133,20 @@ class OperatorRun:
             self.hear(event)
 
     def hear_all(self) -> None:
-        """Take all news."""
-        for kind in kinds.WATCHED:
+        """Take all news but those that the operator is deaf to."""
+        for kind in self._heard_kinds():
             while (event := self.cluster.deliver(kind)) is not None:
                 self.hear(event)
+
+    def _heard_kinds(self) -> list[Kind]:
+        return [kind for kind in kinds.WATCHED if kind not in self.deaf]
 
     # work, one step at a time
 
     def options(self) -> list[str]:
         """Return what could happen next: news of a kind, a worker that takes a key, a call that goes on."""
-        news = [f"news {index}" for index, kind in enumerate(kinds.WATCHED) if self.cluster.pending(kind)]
+        heard = self._heard_kinds()
+        news = [f"news {index}" for index, kind in enumerate(kinds.WATCHED) if kind in heard and self.cluster.pending(kind)]
         due = self.controller.queue.next_due()
         ready = self.controller.queue.depth() > 0 or (due is not None and due <= self.clock())
         free = ready and len(self._tasks) < _WORKERS
@@ -153,55 +171,83 @@ class OperatorRun:
         await _breathe()
         self._collect()
 
-    def _take(self) -> bool:
-        key = self.controller.queue.pop()
-        if key is not None:
-            self._tasks.append(asyncio.create_task(self._work(key)))
-        return key is not None
+    async def run_until(self, call: str, *, given: Callable[[], bool] = lambda: True, skip: int = 0) -> bool:
+        """Let one thing happen after the other until a call is made that begins with this, and let that one take its time.
 
-    async def _work(self, key: QueueKey) -> Outcome:
-        return await self.controller.worker.work(key)
+        Args:
+            call: how the call begins.
+            given: what must be true then.
+            skip: how many such calls to let go on first.
+
+        Returns:
+            Whether it was made, within a minute.
+
+        Raises:
+            Crash: the process was killed under way.
+        """
+        end = self.clock() + 60
+        while self.clock() < end:
+            found = [index for index, what in enumerate(self.gates.waiting) if what.startswith(call)]
+            if found and given():
+                if not skip:
+                    self.gates.slow_down(found[0])
+                    return True
+                skip -= 1
+                await self.step(f"call {found[0]}")
+                continue
+            options = self.options()
+            if options:
+                await self.step(options[0])
+            elif not self.nodes.act():
+                due = self.controller.queue.next_due()
+                self.cluster.advance(1.0 if due is None else min(1.0, max(0.01, due - self.clock())))
+        return False
+
+    def _take(self) -> asyncio.Task[Outcome] | None:
+        key = self.controller.queue.pop()
+        if key is None:
+            return None
+        task = asyncio.create_task(self.controller.worker.work(key))
+        self._tasks.append(task)
+        return task
 
     def _collect(self) -> None:
         ended = [task for task in self._tasks if task.done()]
         self._tasks = [task for task in self._tasks if not task.done()]
-        crashed = [task for task in ended if task.exception() is not None]
+        crashed = [task.exception() for task in ended if task.exception() is not None]
         self.outcomes += [task.result() for task in ended if task.exception() is None]
-        for task in crashed:
-            error = task.exception()
+        for error in crashed:
             assert isinstance(error, Crash), error
         if crashed:
             raise Crash
 
     # all at once
 
-    async def drain(self, *, world: bool = True) -> bool:
-        """Let everything happen that can, in the order in which it comes, while time stands still; return whether anything did.
+    async def drain(self) -> bool:
+        """Let everything happen that can but for slow calls, while time stands still; return whether anything changed.
 
         Raises:
             Crash: the process was killed under way.
         """
-        before = self.cluster.version
-        moved = False
+        before, moved = self.cluster.version, False
         self.gates.open_all()
         for _ in range(300):
             await _breathe()
             self._collect()
-            if world:
-                moved |= self.nodes.act()
+            acted = self.nodes.act()
+            moved |= acted
             self.hear_all()
             await self.controller.resync.sweep()
-            worked = len(self._tasks)
-            while self._take():
-                await asyncio.wait(self._tasks)
+            while (task := self._take()) is not None:
+                acted = True
+                await (asyncio.wait([task]) if not self.gates.slow else _breathe())
                 self._collect()
-                worked += 1
-            if not worked and not any(self.cluster.pending(kind) for kind in kinds.WATCHED):
+            if not acted and not any(self.cluster.pending(kind) for kind in self._heard_kinds()):
                 return moved or self.cluster.version != before
         raise AssertionError("nothing comes to rest")
 
     async def settle(self, *, calm: float = CALM) -> None:
-        """Let time go on until nothing has moved for a while.
+        """Let time go on until nothing has changed for so many seconds.
 
         Raises:
             Crash: the process was killed under way.

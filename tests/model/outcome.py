@@ -12,16 +12,17 @@ from model.fake_cluster import FakeCluster
 from model.nodes import Nodes
 
 _TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-_METADATA: Final = ("name", "labels", "annotations", "ownerReferences")
+_GENERATION: Final = re.compile(r'"observedGeneration": \d+')
+_METADATA: Final = ("name", "labels", "ownerReferences")
 
 
 def outcome(cluster: FakeCluster, nodes: Nodes) -> dict[str, Any]:
     """Return the objects of ours and of our making by kind and name, and the routes in force by gateway pod."""
-    owners = {found["metadata"]["uid"]: key.name for kind in kinds.WATCHED for key, found in cluster.every(kind).items()}
+    owners = {found["metadata"]["uid"]: key.name for kind in kinds.WATCHED for key, found in cluster.view(kind).items()}
     found: dict[str, Any] = {
         f"{kind.kind} {key.name}": _plain(_kept(manifest), owners)
         for kind in (*kinds.OWN, *kinds.CHILDREN)
-        for key, manifest in cluster.every(kind).items()
+        for key, manifest in cluster.view(kind).items()
     }
     pods = [envoy for envoy in nodes.envoys.values() if not envoy.leaving]
     for number, envoy in enumerate(pods):
@@ -37,6 +38,8 @@ def difference(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
 def _kept(manifest: Manifest) -> Manifest:
     kept = {name: value for name, value in manifest.items() if name not in ("metadata", "data")}
     kept["metadata"] = {name: manifest["metadata"][name] for name in _METADATA if name in manifest["metadata"]}
+    marks = manifest["metadata"].get("annotations", {})
+    kept["metadata"]["annotations"] = {name: text for name, text in marks.items() if name.startswith(names.GROUP)}
     if "data" in manifest:
         routes = manifest["metadata"]["name"] == names.GATEWAY_ROUTES
         kept["data"] = routes_of(manifest["data"]["rds.json"]) if routes else manifest["data"]
@@ -44,6 +47,6 @@ def _kept(manifest: Manifest) -> Manifest:
 
 
 def _plain(value: Manifest, owners: dict[str, str]) -> Any:
-    """Replace uids by names, and every time by the same one."""
-    text = _TIMES.sub("a time", json.dumps(value, default=dict))
+    """Replace uids by names, and every time and generation by the same one."""
+    text = _GENERATION.sub('"observedGeneration": 1', _TIMES.sub("a time", json.dumps(value, default=dict)))
     return json.loads(re.sub(r"uid-\d+", lambda uid: f"uid of {owners.get(uid[0], 'nothing')}", text))

@@ -20,11 +20,13 @@ class People:
 
     Attributes:
         decisions: every ModelApproval that anybody ever made, by uid.
+        servings: every ``spec.serving`` that was ever declared, as text.
     """
 
     def __init__(self, cluster: FakeCluster) -> None:
         self.cluster = cluster
         self.decisions: dict[str, Manifest] = {}
+        self.servings: set[str] = set()
 
     # the owner's declaration
 
@@ -40,10 +42,11 @@ class People:
 
     def delete(self) -> None:
         """Delete the ModelDeployment."""
-        if self.cluster.read(kinds.MODEL_DEPLOYMENT, KEY) is not None:
+        if self.cluster.view(kinds.MODEL_DEPLOYMENT).get(KEY) is not None:
             self.cluster.remove(kinds.MODEL_DEPLOYMENT, KEY)
 
     def _put(self, spec: Manifest) -> None:
+        self.servings.add(repr(spec.get("serving")))
         self.cluster.put(kinds.MODEL_DEPLOYMENT, {"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": spec})
 
     # decisions
@@ -74,13 +77,13 @@ class People:
 
     def delete_decision(self, index: int) -> None:
         """Delete a ModelApproval, settled or not."""
-        found = sorted(self.cluster.every(kinds.MODEL_APPROVAL))
+        found = sorted(self.cluster.view(kinds.MODEL_APPROVAL))
         if found:
             self.cluster.remove(kinds.MODEL_APPROVAL, found[index % len(found)])
 
     def status(self) -> Manifest:
         """Return the status of the ModelDeployment, as people see it."""
-        found = self.cluster.read(kinds.MODEL_DEPLOYMENT, KEY) or {}
+        found = self.cluster.view(kinds.MODEL_DEPLOYMENT).get(KEY) or {}
         status: Manifest = found.get("status") or {}
         return status
 

@@ -4,7 +4,6 @@ Every stage of `model.life` is played undisturbed once, and its writes are count
 the same beginning, with trouble at that write, and must come to rest in the same state: then everything after it is the same too.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
@@ -12,13 +11,13 @@ from typing import Final, Literal
 import pytest
 
 from holdfast.cluster.errors import Conflict, Transient, from_response
+from model.effort import NIGHTLY
 from model.faults import Crash
-from model.life import CALM, STAGES, Place
+from model.life import STAGES, Place, play, played
 from model.operator_run import OperatorRun
 from model.outcome import difference, outcome
 
 When = Literal["before", "after"]
-NIGHTLY: Final = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 
 KILLS: Final[dict[str, When]] = {"killed before the write": "before", "killed after the write": "after"}
 OVERLOAD: Final[dict[str, Callable[[], Exception]]] = {
@@ -44,62 +43,6 @@ FAILURES: dict[str, tuple[When, Callable[[int], Exception]]] = {
 }
 if NIGHTLY:
     FAILURES |= {name: ("before", partial(_the_same, name)) for name in OVERLOAD}
-
-
-class Played:
-    """A stage that was played undisturbed."""
-
-    def __init__(self, begin: Place, end: Place, writes: int) -> None:
-        self._begin = begin
-        self.outcome = outcome(end.cluster, end.nodes)
-        self.end = end
-        self.writes = writes
-
-    def begin(self) -> Place:
-        """Return the beginning, to play it once more."""
-        return self._begin.copy()
-
-
-_PLAYED: Final[dict[str, Played]] = {}
-
-
-async def played(name: str) -> Played:
-    """Play a stage, and what comes before it, undisturbed, and only once."""
-    if name not in _PLAYED:
-        stage = STAGES[name]
-        begin = (await played(stage.after)).end.copy() if stage.after is not None else Place.empty()
-        place = begin.copy()
-        before = len(place.cluster.writes())
-        await play(name, place)
-        assert (place.people.phase or "") == stage.ends, place.people.status()
-        _PLAYED[name] = Played(begin, place, len(place.cluster.writes()) - before)
-    return _PLAYED[name]
-
-
-async def play(name: str, place: Place, *, before: Callable[[Place], None] = lambda _: None, kills: int = 1) -> None:
-    """Start an operator, let the stage happen with the trouble that `before` prepares, and wait until all is at rest.
-
-    An operator that is killed is started again.
-    """
-    operator = OperatorRun(place.cluster, place.nodes, landed=place.witness.landed)
-    await operator.start()
-    await operator.drain()
-    STAGES[name].act(place)
-    before(place)
-    for _ in range(kills + 1):
-        try:
-            await operator.settle(calm=CALM)
-            break
-        except Crash:
-            place.witness.hold()
-            await operator.kill()
-            operator = OperatorRun(place.cluster, place.nodes, landed=place.witness.landed)
-            await operator.start()
-    else:
-        raise AssertionError("killed more often than was asked for")
-    assert "InternalError" not in operator.outcomes
-    await operator.kill()
-    place.witness.hold()
 
 
 @pytest.mark.parametrize("name", STAGES)

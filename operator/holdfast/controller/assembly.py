@@ -100,6 +100,7 @@ def assemble(
         children=children,
         snapshots=Snapshots(mirror=mirror, gateways=gateway, resolutions=resolutions, settings=settings),
         resolutions=resolutions,
+        gateways=gateway,
         renderer=renderer,
         decide=decide,
         observer=observer,

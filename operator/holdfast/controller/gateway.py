@@ -52,8 +52,11 @@ class _Known:
     pods: GatewayPods
     routing: Routing = field(default_factory=Routing)
     clusters: Mapping[str, Clusters] = field(default_factory=dict)
+    coming: tuple[Routing, ...] = ()
+    """What is being published, from before the write until it is known to be in force in place of `routing`. A write that failed
+    may have happened, so this grows until a later one succeeds: that one is on the version that the failed one was on."""
     views: dict[str, GatewayView] | None = None
-    """By deployment, as last told; None until the gateway was looked at."""
+    """By deployment, as last told or asked for; None until the gateway was looked at."""
     told: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """By deployment, the problems as last told."""
     problems: dict[str, str] = field(default_factory=dict)
@@ -101,7 +104,20 @@ class GatewayReconciler:
         known = self._known.get(key.namespace)
         if known is None or known.views is None:
             return None
-        return _view(known, key.name)
+        known.pods.take(self._mirror.gateway_pods(key.namespace))
+        found = known.views[key.name] = _view(known, key.name)
+        return found
+
+    async def look_closer(self, key: Key) -> None:
+        """Read which pods the gateway of the namespace has past the mirror.
+
+        Raises:
+            Transient: the API server could not be asked.
+        """
+        selector = f"{names.LABEL_COMPONENT}={names.COMPONENT_GATEWAY}"
+        for pod in (await self._cluster.list(kinds.POD, namespace=key.namespace, selector=selector)).items:
+            for concerned in self._mirror.observe(kinds.POD, pod).keys:
+                self._queue.add(concerned, Priority.HIGH)
 
     def problems(self, key: Key) -> tuple[str, ...]:
         """Return what keeps the gateway from serving a ModelDeployment though it should, for people."""
@@ -117,8 +133,7 @@ class GatewayReconciler:
         Raises:
             Failure: it could not be finished; the kind says when to come back.
         """
-        deployments = self._mirror.deployments(key.namespace)
-        if not deployments:
+        if not self._mirror.deployments(key.namespace):
             await self._remove(key)
             return
         known = self._known.get(key.namespace)
@@ -127,26 +142,35 @@ class GatewayReconciler:
             pods = GatewayPods(poller=self._poller, writer=self._writer, clock=self._clock)
             known = _Known(layout=layout, workload=workload(layout, self._image), pods=pods)
             self._known[key.namespace] = known
-        wanted = [
-            Wanted(name=each.meta.key.name, spec=each.spec, status=each.status)
-            if isinstance(each, DeploymentView)
-            else Wanted(name=each.meta.key.name, spec=None, status=None)
-            for each in deployments
-        ]
         known.pods.take(self._mirror.gateway_pods(key.namespace))
         if known.pods.unasked():
             await known.pods.ask()
-        plan = await self._settle(key, known, wanted)
-        self._tell_deployments(key, known, wanted)
+        plan = await self._settle(key, known)
+        self._tell_deployments(key, known)
         self._rest(key, known, plan)
 
-    async def _settle(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> GatewayPlan:
-        """Publish, tell, look, until the look allows nothing more."""
+    def _wanted(self, key: GatewayKey) -> list[Wanted]:
+        return [
+            Wanted(name=each.meta.key.name, spec=each.spec, status=each.status)
+            if isinstance(each, DeploymentView)
+            else Wanted(name=each.meta.key.name, spec=None, status=None)
+            for each in self._mirror.deployments(key.namespace)
+        ]
+
+    async def _settle(self, key: GatewayKey, known: _Known) -> GatewayPlan:
+        """Publish, tell, look, until the look allows nothing more.
+
+        Nothing is awaited between the look at the statuses and the moment at which everybody can see that a route is coming:
+        otherwise a ModelDeployment could change its mind in between, and take away the engine that the route leads to.
+        """
         for _ in range(_ROUNDS):
+            wanted = self._wanted(key)
             routes, clusters = self._data(key, names.GATEWAY_ROUTES), self._data(key, names.GATEWAY_CLUSTERS)
             plan = self._plan(known, wanted, routes, clusters)
             marks = {each.name: routing.served_by(each.status) for each in wanted if each.status is not None}
             due = publication(plan, marks, known.layout, routes=routes, clusters=clusters)
+            if due.routing != known.routing:
+                known.coming = (*known.coming, due.routing)
             news = await self._publish(key, known, plan, due, first=routes is None)
             version = f"{due.routing.serial}-{_digest(due.clusters_data)}"
             await known.pods.tell(version, due.routing.serial, cluster_names(due.clusters), by=key)
@@ -156,7 +180,7 @@ class GatewayReconciler:
             if not restless and not known.pods.due(_CALM_SECONDS):
                 break
             await known.pods.ask()
-            after = self._plan(known, wanted, due.routes_data, due.clusters_data)
+            after = self._plan(known, self._wanted(key), due.routes_data, due.clusters_data)
             if after.routing == due.routing and after.clusters == due.clusters:
                 return after
         return plan
@@ -167,6 +191,7 @@ class GatewayReconciler:
             clusters=published_clusters(clusters),
             pods=known.pods.pods,
             reports=known.pods.answering,
+            doubtful=bool(known.coming),
         )
         return plan_gateway(wanted, world)
 
@@ -175,15 +200,17 @@ class GatewayReconciler:
         order = [(names.GATEWAY_ROUTES, due.routes_data), (names.GATEWAY_CLUSTERS, due.clusters_data)]
         if first or plan.clusters_first:
             order.reverse()
-        written = [await self._put(key, known, config_map(known.layout, name, data)) for name, data in order]
-        if written[order.index((names.GATEWAY_ROUTES, due.routes_data))]:
-            changed = {
-                name: dict(route.arms) for name, route in due.routing.routes.items() if known.routing.routes.get(name) != route
-            }
-            logger.info("routes published", extra={"namespace": key.namespace, "serial": due.routing.serial, "routes": changed})
-        known.routing, known.clusters = due.routing, due.clusters
+        news = False
+        for name, data in order:
+            written = await self._put(key, known, config_map(known.layout, name, data))
+            news |= written
+            if name == names.GATEWAY_ROUTES:
+                before, known.routing, known.coming = known.routing, due.routing, ()
+                if written:
+                    _log(key, before, due.routing)
+        known.clusters = due.clusters
         known.problems = {**plan.problems, **due.refused}
-        return any(written)
+        return news
 
     async def _put(self, key: GatewayKey, known: _Known, manifest: Manifest) -> bool:
         """Replace a ConfigMap on exactly what the plan saw: its serials must not run backwards.
@@ -216,8 +243,8 @@ class GatewayReconciler:
             return None
         return live
 
-    def _tell_deployments(self, key: GatewayKey, known: _Known, wanted: list[Wanted]) -> None:
-        views = {each.name: _view(known, each.name) for each in wanted}
+    def _tell_deployments(self, key: GatewayKey, known: _Known) -> None:
+        views = {each.name: _view(known, each.name) for each in self._wanted(key)}
         before = known.views
         known.views = views
         told, known.told = known.told, {name: self.problems(Key(key.namespace, name)) for name in views}
@@ -261,8 +288,14 @@ def _objects(known: _Known, due: Publication) -> list[Manifest]:
     ]
 
 
+def _log(key: GatewayKey, before: Routing, after: Routing) -> None:
+    changed = {name: dict(route.arms) for name, route in after.routes.items() if before.routes.get(name) != route}
+    logger.info("routes published", extra={"namespace": key.namespace, "serial": after.serial, "routes": changed})
+
+
 def _view(known: _Known, name: str) -> GatewayView:
-    return gateway_view(name, known.routing, known.clusters, known.pods.pods, known.pods.reports, known.pods.silent)
+    pods = known.pods
+    return gateway_view(name, known.routing, known.clusters, pods.pods, pods.reports, pods.silent, known.coming)
 
 
 def _digest(data: Data) -> str:

@@ -69,7 +69,13 @@ class GatewayPods:
     def pods(self) -> tuple[GatewayPod, ...]:
         """The pods."""
         return tuple(
-            GatewayPod(name=record.key.name, uid=record.uid, ready=record.ready, running=record.running or record.ready)
+            GatewayPod(
+                name=record.key.name,
+                uid=record.uid,
+                ready=record.ready,
+                running=record.running or record.ready,
+                starting=record.starting and not record.ready,
+            )
             for record in self._records
         )
 

@@ -54,6 +54,7 @@ class Mirror:
         self._entries: dict[Kind, dict[Key, _Entry]] = {kind: {} for kind in kinds.WATCHED}
         self._by_deployment: dict[Key, dict[Kind, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._by_namespace: dict[str, dict[Kind, set[Key]]] = defaultdict(lambda: defaultdict(set))
+        self._gateway_pods: dict[str, set[Key]] = defaultdict(set)
         self._tombstones: OrderedDict[str, None] = OrderedDict()
 
     # what is told
@@ -165,9 +166,8 @@ class Mirror:
 
     def gateway_pods(self, namespace: str) -> list[PodRecord]:
         """Return the pods of the gateway of a namespace."""
-        entries = self._entries[kinds.POD]
-        values = (entries[key].value for key in sorted(self._by_namespace[namespace][kinds.POD]))
-        return [v for v in values if isinstance(v, PodRecord) and v.component == names.COMPONENT_GATEWAY]
+        values = (self._entries[kinds.POD][key].value for key in sorted(self._gateway_pods.get(namespace, ())))
+        return [value for value in values if isinstance(value, PodRecord)]
 
     def gateway_children(self, namespace: str) -> list[LiveObject]:
         """Return the objects of the gateway of a namespace."""
@@ -194,12 +194,16 @@ class Mirror:
     def _link(self, kind: Kind, key: Key, entry: _Entry) -> None:
         self._entries[kind][key] = entry
         self._by_namespace[key.namespace][kind].add(key)
+        if kind is kinds.POD and entry.component == names.COMPONENT_GATEWAY:
+            self._gateway_pods[key.namespace].add(key)
         for name in entry.deployments:
             self._by_deployment[Key(key.namespace, name)][kind].add(key)
 
     def _unlink(self, kind: Kind, key: Key, entry: _Entry) -> None:
         del self._entries[kind][key]
         self._by_namespace[key.namespace][kind].discard(key)
+        if kind is kinds.POD:
+            self._gateway_pods[key.namespace].discard(key)
         for name in entry.deployments:
             owner = Key(key.namespace, name)
             linked = self._by_deployment[owner]

@@ -54,6 +54,14 @@ class Gateways(Protocol):
         """
         ...
 
+    async def look_closer(self, key: Key) -> None:
+        """Read which pods the gateway of the namespace has past the mirror: from then on `view` knows each of them.
+
+        Raises:
+            Transient: the API server could not be asked.
+        """
+        ...
+
     def problems(self, key: Key) -> tuple[str, ...]:
         """Return what a person must do before the gateway can serve a ModelDeployment; the key is queued when it changes."""
         ...

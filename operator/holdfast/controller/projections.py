@@ -139,6 +139,8 @@ def _pod(raw: Manifest) -> PodRecord:
     ready = not deleting and any(
         condition.get("type") == "Ready" and condition.get("status") == "True" for condition in status.get("conditions") or []
     )
+    running = any("running" in _dict(each.get("state")) for each in status.get("containerStatuses") or [])
+    ended = deleting or status.get("phase") in ("Succeeded", "Failed")
     return PodRecord(
         key=_key(metadata),
         uid=str(metadata.get("uid") or ""),
@@ -146,7 +148,8 @@ def _pod(raw: Manifest) -> PodRecord:
         component=component,
         deployment=labels.get(names.LABEL_DEPLOYMENT),
         ready=ready,
-        running=any("running" in _dict(each.get("state")) for each in status.get("containerStatuses") or []),
+        running=running,
+        starting=bool(_dict(raw.get("spec")).get("nodeName")) and not running and not ended,
         deleting=deleting,
         address=status.get("podIP"),
         config=_dict(metadata.get("annotations")).get(names.ANNOTATION_CONFIG),

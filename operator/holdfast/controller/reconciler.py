@@ -18,7 +18,7 @@ from holdfast.cluster.port import Cluster, Manifest
 from holdfast.controller.children import Children, Matched, Owner
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.observer import Observer
-from holdfast.controller.ports import Decide, Renderer
+from holdfast.controller.ports import Decide, Gateways, Renderer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.records import Unreadable
 from holdfast.controller.resolutions import Resolutions
@@ -55,6 +55,7 @@ class Reconciler:
         children: Children,
         snapshots: Snapshots,
         resolutions: Resolutions,
+        gateways: Gateways,
         renderer: Renderer,
         decide: Decide,
         observer: Observer,
@@ -67,6 +68,7 @@ class Reconciler:
         self._children = children
         self._snapshots = snapshots
         self._resolutions = resolutions
+        self._gateways = gateways
         self._renderer = renderer
         self._decide = decide
         self._observer = observer
@@ -161,10 +163,12 @@ class Reconciler:
         return groups
 
     async def _make_sure(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
-        """Before taking anything away, read the ModelDeployment past the mirror.
+        """Before taking anything away, read the ModelDeployment and the gateway's pods past the mirror.
+
+        A gateway pod of which no watch has told yet may route to what is about to go.
 
         Raises:
-            Conflict: it is not the one that was decided on.
+            Conflict: they are not those that were decided on.
         """
         counts = {intent.revision: intent.replicas for intent in plan.engines}
         shrinks = any(engine.replicas > counts.get(engine.revision, engine.replicas) for engine in snapshot.engines)
@@ -174,6 +178,9 @@ class Reconciler:
         seen = snapshot.deployment.meta.resource_version
         if found is None or found["metadata"]["resourceVersion"] != seen:
             raise Conflict(f"ModelDeployment {key.namespace}/{key.name} changed")
+        await self._gateways.look_closer(key)
+        if self._gateways.view(key) != snapshot.gateway:
+            raise Conflict(f"the gateway of {key.namespace}/{key.name} changed")
 
     def _ask(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         spec = snapshot.deployment.spec

@@ -70,6 +70,8 @@ class PodRecord:
     """Whether it may receive requests: its condition Ready is True and it is not being deleted."""
     running: bool
     """Whether a container of it runs; it may hold connections though it is not ready, or being deleted."""
+    starting: bool
+    """Whether it is on a node and will run, but does not, yet or again: its volumes are there already."""
     deleting: bool
     address: str | None
     """Its IP address, once it has one."""

@@ -51,4 +51,4 @@ def removable(snapshot: Snapshot) -> tuple[int, ...]:
 
 
 def _routed(snapshot: Snapshot, revision: int) -> bool:
-    return routing.possible_weight(snapshot.gateway, revision) > 0
+    return not routing.removable(snapshot.gateway, revision)

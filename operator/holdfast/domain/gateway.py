@@ -6,7 +6,7 @@ operator reads it, finds nothing to change, and writes nothing.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -134,6 +134,8 @@ class GatewayPod:
     """Ready and not leaving: it gets new connections."""
     running: bool
     """Its Envoy runs: it may hold connections, whether ready or not."""
+    starting: bool = False
+    """It is on a node, and its Envoy does not run, yet or again: it begins with the files that the kubelet has put there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +196,7 @@ def gateway_view(
     pods: tuple[GatewayPod, ...],
     reports: Mapping[str, PodReport],
     silent: frozenset[str] = frozenset(),
+    coming: Sequence[Routing] = (),
 ) -> GatewayView:
     """Return the gateway as far as one deployment is concerned.
 
@@ -204,8 +207,10 @@ def gateway_view(
         pods: the gateway's pods.
         reports: last report by the pod's uid.
         silent: uids of the pods that did not answer when they were last asked.
+        coming: routings that are being written, or perhaps were.
     """
     route = published.routes.get(deployment)
+    others = [known.routes[deployment].arms for known in coming if deployment in known.routes]
     targets = clusters.get(deployment, Clusters())
     arms = [routing.revision_arm(revision) for revision in sorted(targets.revisions)]
     arms += [routing.external_arm(external.name) for external in targets.externals]
@@ -213,12 +218,14 @@ def gateway_view(
     return GatewayView(
         ready_pods=ready,
         other_pods=frozenset(pod.uid for pod in pods if pod.running) - ready,
+        starting_pods=frozenset(pod.uid for pod in pods if pod.starting),
         reports=tuple(
             replace(_report(pod.uid, deployment, reports[pod.uid], arms, targets), silent=pod.uid in silent)
             for pod in sorted(pods, key=lambda pod: pod.uid)
             if pod.uid in reports
         ),
         published=None if route is None else Published(serial=route.serial, arms=route.arms),
+        coming=tuple(arms for arms in others if route is None or arms != route.arms),
     )
 
 

@@ -46,6 +46,8 @@ class World:
     pods: Sequence[GatewayPod] = ()
     reports: Mapping[str, PodReport] = field(default_factory=dict)
     """Last report by the pod's uid, from after the last publication; a pod that does not answer is absent."""
+    doubtful: bool = False
+    """Whether something else than `routing` may have been published, or may be yet: publishing anew rules that out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,8 @@ def plan_gateway(deployments: Sequence[Wanted], world: World) -> GatewayPlan:
         if not seen:
             unobserved.add(wanted.name)
         clusters[wanted.name] = _kept(wanted.name, route, targets, world)
-    serial = base.serial if routes == dict(base.routes) and world.routing is not None else base.serial + 1
+    unchanged = routes == dict(base.routes) and world.routing is not None and not world.doubtful
+    serial = base.serial if unchanged else base.serial + 1
     clusters.update(_leaving(routes, base, serial, world))
     return GatewayPlan(
         routing=Routing(serial=serial, routes=routes),
@@ -246,7 +249,7 @@ def _kept(name: str, route: Route, targets: Clusters, world: World) -> Clusters:
 
 def _leaving(routes: Mapping[str, Route], base: Routing, serial: int, world: World) -> dict[str, Clusters]:
     """Return the clusters of deployments that are gone and that a running pod may still route to."""
-    running = [pod for pod in world.pods if pod.running]
+    running = [pod for pod in world.pods if pod.running or pod.starting]
     reports = [world.reports.get(pod.uid) for pod in running]
     forgotten = serial == base.serial and all(report is not None and report.routing.serial >= serial for report in reports)
     return {
@@ -259,7 +262,7 @@ def _leaving(routes: Mapping[str, Route], base: Routing, serial: int, world: Wor
 
 def _settled(name: str, route: Route, world: World) -> bool:
     """Say whether no running pod can be on another route than this one."""
-    return _seen(name, route, [pod for pod in world.pods if pod.running or pod.ready], world)
+    return _seen(name, route, [pod for pod in world.pods if pod.running or pod.ready or pod.starting], world)
 
 
 def _seen(name: str, route: Route, pods: Sequence[GatewayPod], world: World) -> bool:

@@ -110,9 +110,10 @@ def observed(view: GatewayView, arms: Mapping[str, int]) -> bool:
 
     A report from before the publication never counts, also when its arms were the same at that time. A pod that is leaving or
     unready, and answers by another route, still does so for the clients that are connected to it: then it is not observed either.
+    Nor is a route while another one is on its way.
     """
     published = view.published
-    if published is None or dict(published.arms) != dict(arms) or not view.ready_pods:
+    if published is None or dict(published.arms) != dict(arms) or not view.ready_pods or view.coming:
         return False
     reports = _reports(view)
     if any(pod in reports and not reports[pod].silent and not _current(view, reports[pod]) for pod in view.other_pods):
@@ -121,16 +122,19 @@ def observed(view: GatewayView, arms: Mapping[str, int]) -> bool:
 
 
 def possible_weight(view: GatewayView, revision: int) -> int:
-    """Return the most that any running gateway pod may route to the revision: 0 only when none can, so that it may be removed.
+    """Return the most that any running gateway pod may route to the revision: 0 only when none can.
 
-    A pod that has not reported the published route may be at any route since its last report: it counts whole.
+    A pod that has not reported the published route may be at any route since its last report: it counts whole. A route that is
+    on its way counts as if it were in force: what is taken away before it arrives is missing when it does.
     """
-    reports = _reports(view)
-    running = view.ready_pods | view.other_pods
-    weights = [_possible(view, reports.get(pod), revision) for pod in running]
-    if view.published is not None:
-        weights.append(view.published.arms.get(revision_arm(revision), 0))
-    return max(weights, default=0)
+    weights = [_possible(view, pod, revision) for pod in view.ready_pods | view.other_pods]
+    routes = [view.published.arms, *view.coming] if view.published is not None else view.coming
+    return max((*weights, *(arms.get(revision_arm(revision), 0) for arms in routes)), default=0)
+
+
+def removable(view: GatewayView, revision: int) -> bool:
+    """Say whether no gateway pod can route to the revision, nor will when it has started, so that its pods may go."""
+    return possible_weight(view, revision) == 0 and all(_possible(view, pod, revision) == 0 for pod in view.starting_pods)
 
 
 def reported_weight(view: GatewayView, revision: int) -> int:
@@ -164,7 +168,8 @@ def _current(view: GatewayView, report: GatewayReport) -> bool:
     return published is not None and report.serial >= published.serial and dict(report.arms) == dict(published.arms)
 
 
-def _possible(view: GatewayView, report: GatewayReport | None, revision: int) -> int:
+def _possible(view: GatewayView, pod: str, revision: int) -> int:
+    report = _reports(view).get(pod)
     if report is None or not _current(view, report):
         return TOTAL_WEIGHT
     return report.arms.get(revision_arm(revision), 0)

@@ -124,8 +124,12 @@ class GatewayView:
     """uids of the gateway pods that are ready: these may receive requests."""
     other_pods: frozenset[str] = frozenset()
     """uids of the gateway pods that run but are unready or leaving: no new connections, but requests on those that they hold."""
+    starting_pods: frozenset[str] = frozenset()
+    """uids of the pods that are on a node and do not run, yet or again: they begin with the route that they were given there."""
     reports: tuple[GatewayReport, ...] = ()
     published: Published | None = None
+    coming: tuple[Mapping[str, int], ...] = ()
+    """Other routes that are being written, or were and nobody knows whether they are in force; as `Published.arms`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
