@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from apiserver.rest import Rest
 from testbed import Testbed
 
 ROOT = Path(__file__).parents[1]
+
+# The same examples in each run, so that a change is judged by what it changed. HOLDFAST_TESTS=nightly looks for new ones.
+settings.register_profile("reproducible", derandomize=True)
+settings.load_profile("default" if os.environ.get("HOLDFAST_TESTS") == "nightly" else "reproducible")
 
 
 @pytest.fixture(scope="session")
