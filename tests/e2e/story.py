@@ -2,6 +2,7 @@
 
 from stage.team import Team
 from stage.traffic import Traffic
+from stage.wait import until
 
 NAME = "support-chat"
 ROLLOUT = {"steps": [{"weight": 10, "holdSeconds": 3}, {"weight": 50, "holdSeconds": 3}]}
@@ -32,6 +33,11 @@ def start_second(team: Team, commit: str, image: str, **spec: object) -> None:
 def only(traffic: Traffic, revision: str) -> None:
     """All further answers come from one revision."""
     assert set(traffic.counts(traffic.wait(100)).by_revision) == {revision}
+
+
+def gone(team: Team, revision: int) -> None:
+    """The pods of a revision go, once no gateway pod can send them anything."""
+    until(lambda: not team.pods(NAME, revision), what=f"the end of the pods of revision {revision}")
 
 
 def no_failures(traffic: Traffic) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from e2e.operator_pod import Operator
-from e2e.story import NAME, declare, no_failures, only, serve_first
+from e2e.story import NAME, declare, gone, no_failures, only, serve_first
 from stage.team import Team, Wire
 
 
@@ -94,7 +94,7 @@ def test_killed_while_aborting(team: Team, commits: tuple[str, str], engine: str
         team.wait_phase(NAME, "Aborted")
         only(traffic, "1")
     no_failures(traffic)
-    assert team.pods(NAME, 2) == []
+    gone(team, 2)
 
 
 def test_serving_and_replacement_go_on_while_the_operator_is_down(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from e2e.story import NAME, declare, no_failures, only, serve_first, start_second
+from e2e.story import NAME, declare, gone, no_failures, only, serve_first, start_second
 from stage.team import Team
 from stage.traffic import ask_once
 
@@ -64,7 +64,7 @@ class TestGoingBack:
             team.must("abort", NAME, "--yes", "--reason", "no")
             team.wait_phase(NAME, "Aborted")
             only(traffic, "1")
-            assert team.pods(NAME, 2) == []
+            gone(team, 2)
         no_failures(traffic)
 
     def test_reverting_the_spec_returns_every_user(self, team: Team, commits: tuple[str, str], engine: str) -> None:
