@@ -18,13 +18,14 @@ from holdfast.cluster import kinds
 from holdfast.cluster.errors import Conflict, Failure, Rejected, Transient
 from holdfast.cluster.port import Manifest
 from model.effort import effort
-from model.envoys import Envoy, Volume
+from model.envoys import VOLUMES, Envoy
 from model.faults import Crash
 from model.life import CALM, Place, played
 from model.operator_run import OperatorRun
 from model.outcome import difference
 from model.people import KEY, UNKNOWN
 from model.rest import check_rest, serving_outcome
+from model.strangers import mark, spoil, squat
 
 FAULTS: Final[dict[str, Exception]] = {
     "409": Conflict("the object has been modified"),
@@ -47,6 +48,16 @@ BEGINNINGS: Final = (
     "stay there",
 )
 _GATES: Final = {"AwaitingApproval": "Start", "AwaitingPromotion": "Promote"}
+CALLS: Final = (
+    f"replace ConfigMap {names.GATEWAY_ROUTES}: sent",
+    f"replace ConfigMap {names.GATEWAY_ROUTES}: answered",
+    "ask",
+    "status ModelDeployment",
+    "apply Deployment",
+    "delete Deployment",
+    "create",
+    "list Pod",
+)
 _FRESH: Final[dict[str, dict[str, str]]] = {}
 """What a fresh cluster becomes with a declared model, by its letter."""
 
@@ -80,28 +91,27 @@ class ControllerPromises(RuleBasedStateMachine):
         self.letter = letter
         self.place.people.declare(letter, **({"serving": {"replicas": replicas}} if replicas is not None else {}))
 
-    @rule(unreadable=st.booleans())
-    def declare_badly(self, unreadable: bool) -> None:
-        if unreadable:
-            self.place.people.declare_badly()
+    @rule(how=st.sampled_from(["unknown", "unreadable", "deleted", "deleted and declared again"]))
+    def declare_nothing_good(self, how: str) -> None:
+        people = self.place.people
+        if how == "unknown":
+            people.declare(UNKNOWN)
+        elif how == "unreadable":
+            people.declare_badly()
         else:
-            self.place.people.declare(UNKNOWN)
-
-    @rule(again=st.booleans())
-    def delete(self, again: bool) -> None:
-        self.place.people.delete()
-        if again:
-            self.place.people.declare(self.letter)
+            people.delete()
+        if how == "deleted and declared again":
+            people.declare(self.letter)
 
     @rule()
     def the_owner_says_yes(self) -> None:
         self.place.people.approve(_GATES.get(self.place.people.phase or "", "Start"))
 
-    @rule(external=st.sampled_from([None, "provider", "nobody"]))
+    @rule(external=st.sampled_from([None, None, "provider", "nobody"]))
     def on_call_falls_back(self, external: str | None) -> None:
         self.place.people.fall_back(external=external)
 
-    @rule(decision=st.sampled_from(["Resume", "Resume", "Abort", "Reject"]))
+    @rule(decision=st.sampled_from(["Resume", "Abort", "Reject"]))
     def a_person_decides(self, decision: str) -> None:
         self.place.people.decide(decision)
 
@@ -114,14 +124,10 @@ class ControllerPromises(RuleBasedStateMachine):
         self.place.people.decide(decision, gate=gate if decision == "Approve" else None, **wrong)
 
     @rule(number=index)
-    def delete_a_decision(self, number: int) -> None:
+    def a_decision_is_deleted(self, number: int) -> None:
         self.place.people.delete_decision(number)
 
     # the world
-
-    @rule(number=st.integers(1, 3))
-    def an_engine_breaks(self, number: int) -> None:
-        self.place.nodes.broken ^= {names.revision_name(KEY.name, number)}
 
     @rule(part=st.sampled_from(["collect_garbage", "run_deployments", "ready_engines", "report_deployments", "act"]))
     def the_world_moves(self, part: str) -> None:
@@ -130,45 +136,41 @@ class ControllerPromises(RuleBasedStateMachine):
         else:
             getattr(self.place.nodes, part)()
 
-    @rule(number=index, volume=st.sampled_from(["routes", "clusters"]))
-    def a_kubelet_brings_files(self, number: int, volume: Volume) -> None:
-        for envoy in self._envoy(number):
-            self.place.nodes.project(envoy, volume)
+    @rule(number=st.integers(1, 3))
+    def an_engine_breaks(self, number: int) -> None:
+        self.place.nodes.broken ^= {names.revision_name(KEY.name, number)}
 
-    @rule(number=index, event=st.sampled_from(["start", "crash", "end", "replace"]))
+    @rule(number=index, event=st.sampled_from(["routes", "clusters", "start", "crash", "end", "replace", "ready", "unready"]))
     def something_happens_to_a_gateway_pod(self, number: int, event: str) -> None:
+        nodes = self.place.nodes
         for envoy in self._envoy(number):
-            getattr(self.place.nodes, event)(envoy)
+            if event in ("ready", "unready"):
+                nodes.set_ready(envoy, ready=event == "ready")
+            elif event in VOLUMES:
+                nodes.project(envoy, "routes" if event == "routes" else "clusters")
+            else:
+                getattr(nodes, event)(envoy)
 
-    @rule(number=index, ready=st.booleans())
-    def a_gateway_pod_becomes(self, number: int, ready: bool) -> None:
+    @rule(number=index, how=st.sampled_from(["silent", "slow"]))
+    def a_gateway_pod_is(self, number: int, how: str) -> None:
+        """Let a pod not answer the operator, or be left out when the world moves by itself."""
         for envoy in self._envoy(number):
-            self.place.nodes.set_ready(envoy, ready=ready)
+            if how == "silent":
+                envoy.silent = not envoy.silent
+            else:
+                self.place.nodes.slow ^= {envoy.uid}
 
-    @rule(number=index)
-    def a_gateway_pod_falls_silent(self, number: int) -> None:
-        for envoy in self._envoy(number):
-            envoy.silent = not envoy.silent
-
-    @rule(number=st.integers(0, 20), how=st.sampled_from(["delete", "mark", "spoil"]))
-    def a_stranger_meddles(self, number: int, how: Literal["delete", "mark", "spoil"]) -> None:
+    @rule(number=st.integers(0, 20), how=st.sampled_from(["delete", "mark", "spoil", "squat"]))
+    def a_stranger_meddles(self, number: int, how: str) -> None:
         cluster = self.place.cluster
         children = [(kind, key) for kind in kinds.CHILDREN for key in sorted(cluster.view(kind))]
-        if not children:
-            return
-        kind, key = children[number % len(children)]
-        if how == "delete":
+        kind, key = children[number % len(children)] if children else (kinds.SERVICE, KEY)
+        if how == "squat":
+            squat(cluster, (kinds.SERVICE, kinds.CONFIG_MAP, kinds.DEPLOYMENT)[number % 3], 1 + number % 4)
+        elif children and how == "delete":
             cluster.remove(kind, key)
-        else:
-            cluster.edit(kind, key, _mark if how == "mark" or kind is kinds.POD_DISRUPTION_BUDGET else _spoil)
-
-    @rule(number=st.integers(1, 3), kind=st.sampled_from([kinds.SERVICE, kinds.CONFIG_MAP, kinds.DEPLOYMENT]))
-    def somebody_squats(self, number: int, kind: kinds.Kind) -> None:
-        config = kind is kinds.CONFIG_MAP
-        name = names.revision_config_name(KEY.name, number) if config else names.revision_name(KEY.name, number)
-        if Key(KEY.namespace, name) not in self.place.cluster.view(kind):
-            spec = {"replicas": 0, "template": {"metadata": {"labels": {}}, "spec": {}}}
-            self.place.cluster.put(kind, {"metadata": {"namespace": KEY.namespace, "name": name}, "spec": spec})
+        elif children:
+            cluster.edit(kind, key, mark if how == "mark" or kind is kinds.POD_DISRUPTION_BUDGET else spoil)
 
     @rule(seconds=st.sampled_from([0.3, 1, 6, 31, 61, 601, 3601]))
     def time_passes(self, seconds: float) -> None:
@@ -176,9 +178,12 @@ class ControllerPromises(RuleBasedStateMachine):
 
     # the watches
 
-    @rule(kind=st.sampled_from(kinds.WATCHED))
-    def a_watch_is_interrupted(self, kind: kinds.Kind) -> None:
-        self.operator.relist(kind)
+    @rule(kind=st.sampled_from(kinds.WATCHED), what=st.sampled_from(["interrupted", "late", "late"]))
+    def a_watch_is(self, kind: kinds.Kind, what: str) -> None:
+        if what == "interrupted":
+            self.operator.relist(kind)
+        else:
+            self.operator.deaf ^= {kind}
 
     @rule(number=st.integers(0, 50))
     def old_news_comes_again(self, number: int) -> None:
@@ -213,6 +218,20 @@ class ControllerPromises(RuleBasedStateMachine):
             if not options:
                 return
             self._guard(self.operator.step(options[choice % len(options)]))
+
+    @rule(call=st.sampled_from(CALLS), skip=st.integers(0, 8))
+    def a_call_takes_its_time(self, call: str, skip: int) -> None:
+        """Let one call stand still, in its effect or in its answer, while the other workers go on."""
+        self._guard(self.operator.run_until(call, skip=skip))
+
+    @rule()
+    def slow_calls_go_on(self) -> None:
+        self.operator.gates.hurry()
+
+    @rule(calm=st.sampled_from([0.0, 3.0]))
+    def everything_goes_on(self, calm: float) -> None:
+        """Let everything happen that can, with all the trouble that there is."""
+        self._guard(self.operator.settle(calm=calm))
 
     @rule(calm=st.sampled_from([0.0, CALM]))
     def all_is_well_for_a_while(self, calm: float) -> None:
@@ -308,7 +327,7 @@ class ControllerPromises(RuleBasedStateMachine):
                 self.operator = self._process()
         raise AssertionError("the operator does not start")
 
-    def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    def _guard(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             self._run(work)
         except Crash:
@@ -316,7 +335,7 @@ class ControllerPromises(RuleBasedStateMachine):
             self.promises_hold()
             self._restart()
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, object]) -> None:
         self.loop.run_until_complete(work)
 
     def _envoy(self, number: int) -> list[Envoy]:
@@ -329,6 +348,9 @@ class ControllerPromises(RuleBasedStateMachine):
         cluster, nodes = self.place.cluster, self.place.nodes
         cluster.heal()
         nodes.broken.clear()
+        nodes.slow.clear()
+        self.operator.deaf.clear()
+        self.operator.gates.hurry()
         for envoy in nodes.envoys.values():
             envoy.silent = False
         for kind in kinds.CHILDREN:
@@ -353,19 +375,6 @@ async def _agree(place: Place, operator: OperatorRun) -> None:
         else:
             people.decide("Resume")
     raise AssertionError(f"everybody agrees, and yet: {people.status()}")
-
-
-def _mark(live: Manifest) -> None:
-    live["metadata"].setdefault("annotations", {})["example.com/team"] = "blue"
-
-
-def _spoil(live: Manifest) -> None:
-    if "data" in live:
-        live["data"] = {"spoilt": "yes"}
-    elif "template" in live["spec"]:
-        live["spec"]["template"]["spec"].setdefault("containers", [{}])[0]["image"] = "registry.example/other:latest"
-    else:
-        live["spec"]["externalIPs"] = ["10.9.8.7"]
 
 
 TestControllerPromises = ControllerPromises.TestCase

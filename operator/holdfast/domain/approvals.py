@@ -317,6 +317,11 @@ def _resume(snapshot: Snapshot, approval: ApprovalView) -> Transition:
             _matching_request(snapshot, approval)
         return _leave_fallback(status, by)
     request = _matching_request(snapshot, approval)
+    if status.phase is Phase.ABORTING:
+        raise Refusal(
+            RefusalReason.NOTHING_TO_DECIDE,
+            f"revision {request.revision} is still being withdrawn; ask again for it in the phase {Phase.ABORTED}",
+        )
     if status.phase is Phase.ABORTED or request.state is RequestState.REJECTED:
         number = lookup.highest_request(snapshot) + 1
         again = Request(
