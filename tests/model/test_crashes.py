@@ -2,6 +2,9 @@
 
 Every stage of `model.life` is played undisturbed once, and its writes are counted. Then it is played again for each of them, from
 the same beginning, with trouble at that write, and must come to rest in the same state: then everything after it is the same too.
+
+A process that is killed before a write leaves what one leaves that is killed after the write before. So by day only the first write
+of a stage is tried from both sides, and failures that differ in their text alone take turns; at night everything is tried.
 """
 
 from collections.abc import Callable
@@ -59,21 +62,22 @@ async def test_a_restart_writes_nothing_and_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("kill", KILLS)
 @pytest.mark.parametrize("name", STAGES)
 async def test_a_kill_at_any_write_ends_in_the_same_state(name: str, kill: str) -> None:
-    await try_every_write(name, KILLS[kill], lambda _: Crash())
+    every = NIGHTLY or kill == "killed after the write"
+    await try_writes(name, KILLS[kill], lambda _: Crash(), limit=None if every else 1)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("name", STAGES)
 async def test_a_failure_of_any_write_ends_in_the_same_state(name: str, failure: str) -> None:
     when, error = FAILURES[failure]
-    await try_every_write(name, when, error)
+    await try_writes(name, when, error)
 
 
-async def try_every_write(name: str, when: When, error: Callable[[int], BaseException]) -> None:
-    """Play a stage once for each of its writes, with an error there."""
+async def try_writes(name: str, when: When, error: Callable[[int], BaseException], *, limit: int | None = None) -> None:
+    """Play a stage once for each of its writes, or for the first few, with an error there."""
     undisturbed = await played(name)
     assert undisturbed.writes > 0 or name == "soak", "a stage in which nothing is written tries nothing"
-    for k in range(undisturbed.writes):
+    for k in range(undisturbed.writes)[:limit]:
         place = undisturbed.begin()
         await play(name, place, before=partial(_inject, when=when, error=error(k), skip=k))
         assert place.cluster.healthy, f"the error at write {k} did not happen"
