@@ -8,17 +8,17 @@ from holdfast.api.approval import Approver, ModelApprovalSpec, ModelApprovalStat
 from holdfast.api.decision import DecisionType, FallbackTargetType, FallbackTo, Gate
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.manifest import manifest_digest
-from holdfast.api.model import Model
+from holdfast.api.model import File, Model
 from holdfast.api.names import Key, revision_name
 from holdfast.api.revision import (
-    File,
     ModelRevisionSpec,
     ModelRevisionStatus,
     Render,
+    ResolvedHuggingFace,
     ResolvedModel,
     ResolvedSource,
 )
-from holdfast.domain.pin import declared_digest, pin_digest
+from holdfast.domain.pin import declared_digest, pin_digest, resolve_model
 from holdfast.domain.snapshot import ApprovalView, DeploymentView, Meta, Resolved, RevisionView, Settings, Snapshot
 
 NAMESPACE = "team-a"
@@ -60,19 +60,16 @@ def files(letter: str = "a") -> list[File]:
 def resolved(declared: Model) -> ResolvedModel:
     """Return what the Hub would resolve a declared model to."""
     source = declared.source.hugging_face
+    assert source is not None
     found = files(source.commit[0])
-    return ResolvedModel(
-        source=ResolvedSource(
-            endpoint=SETTINGS.hub_endpoint,
-            repository=source.repository,
-            commit=source.commit,
+    return resolve_model(
+        NAME,
+        declared,
+        ResolvedSource(
+            hugging_face=ResolvedHuggingFace(endpoint=SETTINGS.hub_endpoint, repository=source.repository, commit=source.commit),
             manifest_digest=manifest_digest(found),
             files=found,
         ),
-        engine=declared.engine,
-        chat_template=declared.chat_template.text if declared.chat_template is not None else None,
-        generation=declared.generation,
-        served_name=declared.served_name or NAME,
     )
 
 

@@ -7,7 +7,7 @@ from builders import files
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import HuggingFaceSource
 from holdfast.api.names import Key
-from holdfast.api.revision import ResolvedSource
+from holdfast.api.revision import ResolvedHuggingFace, ResolvedSource
 from holdfast.cluster.port import Cluster
 from holdfast.controller.children import Children
 from holdfast.controller.keys import GatewayKey
@@ -34,9 +34,7 @@ class Hub:
             raise self.failure
         found = files(source.commit[0])
         return ResolvedSource(
-            endpoint="https://hub.example",
-            repository=source.repository,
-            commit=source.commit,
+            hugging_face=ResolvedHuggingFace(endpoint="https://hub.example", repository=source.repository, commit=source.commit),
             manifest_digest=manifest_digest(found),
             files=found,
         )

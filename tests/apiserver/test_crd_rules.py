@@ -544,7 +544,7 @@ SCHEMA_REFUSALS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("no person", "ModelApproval", {"spec.approver": ABSENT}, "spec.approver: Required value"),
     ("an unknown decision", "ModelApproval", {"spec.decision": "Maybe"}, '"Approve", "Reject", "Abort", "Fallback", "Resume"'),
     ("a revision without files", "ModelRevision", {"spec.model.source.files": []}, "should have at least 1 items"),
-    ("a branch in a revision", "ModelRevision", {"spec.model.source.commit": "main"}, "spec.model.source.commit"),
+    ("a branch in a revision", "ModelRevision", {"spec.model.source.huggingFace.commit": "main"}, "spec.model.source.huggingFace.commit"),
 )  # fmt: skip
 
 

@@ -105,8 +105,8 @@ REVISION: Final = Kind(
     columns=(
         ("Deployment", "string", ".spec.deployment", 0),
         ("Number", "integer", ".spec.number", 0),
-        ("Repository", "string", ".spec.model.source.repository", 0),
-        ("Commit", "string", ".spec.model.source.commit", 0),
+        ("Repository", "string", ".spec.model.source.huggingFace.repository", 0),
+        ("Commit", "string", ".spec.model.source.huggingFace.commit", 0),
         ("Promoted", "date", ".status.promotedAt", 0),
         _AGE,
         ("Digest", "string", ".spec.digest", 1),

@@ -52,12 +52,22 @@ def regex(pattern: str) -> str:
 
 
 COMMIT: Final = "^[0-9a-f]{40}$"
+SHA256: Final = "^sha256:[0-9a-f]{64}$"
+SOURCES: Final = (
+    "spec.model.source",
+    "spec.model.tokenizer",
+    "spec.model.adapters[].source",
+    "spec.model.draftModel.source",
+)
+"""Where a ModelDeployment names bytes of any kind."""
+_BAD_PATH: Final = r"(^|/)\.{0,2}(/|$)"
+"""An empty part, ``.`` or ``..``; a slash at either end makes an empty part."""
 _IMAGE_FORM: Final = "registry/name@sha256:… without a tag: holdfast pin REPO --image NAME:TAG prints it"
 
 
-def _commit() -> Rule:
+def _commit(path: str) -> Rule:
     return Rule(
-        path="spec.model.source.huggingFace",
+        path=path,
         expression=f"has(self.commit) && self.commit.matches({regex(COMMIT)})",
         message="a full commit hash is needed, never a branch or tag; write 40 hex digits: holdfast pin REPO@REF prints them",
         message_expression=(
@@ -71,25 +81,122 @@ def _commit() -> Rule:
     )
 
 
-def _image(pattern: str) -> Rule:
+def _pinned(path: str, name: str, pattern: str, *, what: str, article: str, form: str) -> Rule:
+    """Return the rule that the field `name` is an image or an artifact by its digest."""
+    value = f"self.{name}"
     return Rule(
-        path="spec.model.engine",
+        path=path,
         expression=(
-            f"has(self.image) && self.image.matches({regex(pattern)}) && "
-            "(self.image.split('/')[0].contains('.') || self.image.split('/')[0].contains(':') || "
-            "self.image.startsWith('localhost/'))"
+            f"has({value}) && {value}.matches({regex(pattern)}) && "
+            f"({value}.split('/')[0].contains('.') || {value}.split('/')[0].contains(':') || "
+            f"{value}.startsWith('localhost/'))"
         ),
-        message=f"an image is pinned by its digest; write {_IMAGE_FORM}",
+        message=f"{article} {what} is pinned by its digest; write {form}",
         message_expression=(
-            f"!has(self.image) ? 'image is missing; write {_IMAGE_FORM}' : '\"' + self.image + '\" ' + ("
-            "!self.image.contains('@') ? 'has no digest' : "
-            "!self.image.matches('@sha256:[0-9a-f]{64}$') ? 'has no sha256 digest of 64 hex digits' : "
-            "self.image.matches('/[^/@]*:[^/@]*@') ? 'has a tag beside its digest' : "
-            f"!self.image.matches({regex(pattern)}) ? 'is no image reference' : 'names no registry') + "
-            f"'; write {_IMAGE_FORM}'"
+            f"!has({value}) ? '{name} is missing; write {form}' : '\"' + {value} + '\" ' + ("
+            f"!{value}.contains('@') ? 'has no digest' : "
+            f"!{value}.matches('@sha256:[0-9a-f]{{64}}$') ? 'has no sha256 digest of 64 hex digits' : "
+            f"{value}.matches('/[^/@]*:[^/@]*@') ? 'has a tag beside its digest' : "
+            f"!{value}.matches({regex(pattern)}) ? 'is no {what} reference' : 'names no registry') + "
+            f"'; write {form}'"
         ),
-        field=".image",
-        states=("image",),
+        field=f".{name}",
+        states=(name,),
+    )
+
+
+def _files(path: str) -> tuple[Rule, ...]:
+    """Return the rules of an inline list of files, one pass each: it may be long."""
+    return (
+        Rule(
+            path=f"{path}.files",
+            expression="self.all(i, file, i == 0 || self[i - 1].path < file.path)",
+            message="files are listed in ascending order of path and each once: holdfast pin --files writes them",
+        ),
+        Rule(
+            path=f"{path}.files[].path",
+            expression=f"!self.matches({regex(_BAD_PATH)})",
+            message="a file is listed by its relative path, without an empty part, . or ..",
+        ),
+    )
+
+
+def _hugging_face(path: str) -> tuple[Rule, ...]:
+    return (
+        _commit(path),
+        Rule(
+            path=f"{path}.include",
+            expression="self.isSorted() && self.all(p, self.exists_one(q, q == p))",
+            message="patterns are written in ascending order and each once, so that one set of files has one spelling",
+        ),
+        Rule(
+            path=f"{path}.include[]",
+            expression=f"!self.matches({regex(_BAD_PATH)})",
+            message="a pattern is relative to the repository and has no empty part, . or ..; write such as *.safetensors",
+        ),
+        *_files(path),
+    )
+
+
+def _source(path: str, pattern: str) -> tuple[Rule, ...]:
+    return (
+        Rule(
+            path=path,
+            expression="[has(self.huggingFace), has(self.oci), has(self.volume)].exists_one(kind, kind)",
+            message="a source is exactly one of huggingFace, oci and volume",
+        ),
+        *_hugging_face(f"{path}.huggingFace"),
+        _pinned(f"{path}.oci", "reference", pattern, what="artifact", article="an", form="registry/name@sha256:… without a tag"),
+        *_files(f"{path}.oci"),
+        Rule(
+            path=f"{path}.volume",
+            expression=f"has(self.manifestDigest) && self.manifestDigest.matches({regex(SHA256)})",
+            message="a volume is pinned by its list of files; write manifestDigest: sha256:… of it",
+            field=".manifestDigest",
+            states=("manifestDigest",),
+        ),
+        Rule(
+            path=f"{path}.volume.path",
+            expression=f"!self.matches({regex(_BAD_PATH)})",
+            message="a folder of a volume is named by its relative path, without an empty part, . or ..",
+        ),
+        *_files(f"{path}.volume"),
+    )
+
+
+def _parts(pattern: str) -> tuple[Rule, ...]:
+    """Return the rules of everything that is loaded beside the engine."""
+    return (
+        *(rule for place in SOURCES for rule in _source(place, pattern)),
+        *_hugging_face("spec.model.code[]"),
+        Rule(
+            path="spec.model",
+            expression="!has(self.code) || (has(self.remoteCode) && self.remoteCode == 'Pinned')",
+            message="repositories of code are for remoteCode Pinned only; write remoteCode: Pinned, or leave code out",
+            field=".code",
+            reason="FieldValueForbidden",
+        ),
+        Rule(
+            path="spec.model.code",
+            expression="self.all(i, item, i == 0 || self[i - 1].repository < item.repository)",
+            message="repositories of code are written in ascending order and each once",
+        ),
+        Rule(
+            path="spec.model.adapters",
+            expression="self.all(i, item, i == 0 || self[i - 1].name < item.name)",
+            message="adapters are written in ascending order of name and each name once",
+        ),
+        Rule(
+            path="spec.model",
+            expression="!has(self.adapters) || !has(self.servedName) || !self.adapters.exists(a, a.name == self.servedName)",
+            message="an adapter has another name than the model, because clients choose between them by name",
+            field=".adapters",
+        ),
+        Rule(
+            path="spec.model.engine.env",
+            expression="self.all(i, item, i == 0 || self[i - 1].name < item.name)",
+            message="variables are written in ascending order of name and each once",
+        ),
     )
 
 
@@ -146,18 +253,8 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
             message="names that begin with holdfast- belong to Holdfast's own objects; begin with another word",
             field=".metadata.name",
         ),
-        _commit(),
-        Rule(
-            path="spec.model.source.huggingFace.include",
-            expression="self.isSorted() && self.all(p, self.exists_one(q, q == p))",
-            message="patterns are written in ascending order and each once, so that one set of files has one spelling",
-        ),
-        Rule(
-            path="spec.model.source.huggingFace.include[]",
-            expression="!self.startsWith('/') && !self.split('/').exists(part, part in ['', '.', '..'])",
-            message="a pattern is relative to the repository and has no empty part, . or ..; write such as *.safetensors",
-        ),
-        _image(image_pattern),
+        *_parts(image_pattern),
+        _pinned("spec.model.engine", "image", image_pattern, what="image", article="an", form=_IMAGE_FORM),
         Rule(
             path="spec.model.engine.args[]",
             expression=f"self.matches({regex(ARGUMENT_PATTERN)})",
@@ -173,7 +270,7 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
         ),
         Rule(
             path="spec.model.engine.options.modelFile",
-            expression="!self.startsWith('/') && !self.split('/').exists(part, part in ['', '.', '..'])",
+            expression=f"!self.matches({regex(_BAD_PATH)})",
             message="a file is named by its path in the repository, without an empty part, . or ..",
         ),
         Rule(
@@ -303,8 +400,24 @@ REVISION_RULES: Final = (
 )
 
 DEPLOYMENT_FORMATS: Final = {
-    "spec.model.source.huggingFace.repository": "not a repository; write OWNER/NAME, such as Qwen/Qwen2.5-7B-Instruct",
-    "spec.model.source.huggingFace.manifestDigest": "not a digest; write what holdfast pin prints, or leave it out",
+    **{
+        f"{place}.repository": "not a repository; write OWNER/NAME, such as Qwen/Qwen2.5-7B-Instruct"
+        for place in (*(f"{source}.huggingFace" for source in SOURCES), "spec.model.code[]")
+    },
+    **{
+        f"{place}.manifestDigest": "not a digest; write what holdfast pin prints, or leave it out"
+        for place in (*(f"{source}.{kind}" for source in SOURCES for kind in ("huggingFace", "oci")), "spec.model.code[]")
+    },
+    **{f"{source}.volume.claimName": "not the name of a PersistentVolumeClaim; write such as models" for source in SOURCES},
+    **{
+        f"{place}.files[].sha256": "not a sha256; write 64 lower-case hex digits: holdfast pin --files prints them"
+        for place in (
+            *(f"{source}.{kind}" for source in SOURCES for kind in ("huggingFace", "oci", "volume")),
+            "spec.model.code[]",
+        )
+    },
+    "spec.model.adapters[].name": "not a name; write lower-case letters, digits and dashes, such as legal",
+    "spec.model.engine.env[].name": "not a variable; write letters, digits and _, beginning with no digit",
     "spec.model.engine.options.quantization": "not a method; write the engine's own name in lower case, such as awq",
     "spec.model.servedName": "not a model name; write letters, digits and . _ / -, such as support-chat",
     "spec.serving.resources.requests{}": "not a quantity; write such as 4, 500m or 32Gi",

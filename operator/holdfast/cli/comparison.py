@@ -1,19 +1,20 @@
 """What changes from one revision to another: fields, files, chat template."""
 
 import difflib
-import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from holdfast.api.revision import File
+from holdfast.api.model import File
+from holdfast.api.revision import ResolvedModel
 from holdfast.cli import words
 from holdfast.cli.objects import Revision
 from holdfast.cli.terminal import Terminal
-from holdfast.domain.pin import Difference, differences
+from holdfast.domain.artifacts import MODEL, artifacts
+from holdfast.domain.pin import Difference, differences, fields_of
 
 _FILES_SHOWN: Final = 50
 _ONE_LINE: Final = 100
-_TEMPLATE: Final = "chatTemplate"
+_TEMPLATE: Final = "chatTemplate.text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Comparison:
 
 def compare(old: Revision | None, new: Revision) -> Comparison:
     """Compare the resolved models of two revisions."""
-    before = {file.path: file for file in old.spec.model.source.files} if old else {}
-    after = {file.path: file for file in new.spec.model.source.files}
+    before = _files(old.spec.model) if old else {}
+    after = _files(new.spec.model)
     changed = [
         FileChange(path, before.get(path), after.get(path))
         for path in sorted(before.keys() | after.keys())
@@ -56,27 +57,24 @@ def compare(old: Revision | None, new: Revision) -> Comparison:
     return Comparison(
         old=old,
         new=new,
-        fields=[entry for entry in found if not entry.field.startswith("source.files[")],
+        fields=[entry for entry in found if ".files[" not in entry.field],
         files=changed,
         same_files=len(before.keys() | after.keys()) - len(changed),
     )
 
 
+def _files(model: ResolvedModel) -> dict[str, File]:
+    """Return all files by path; those beside the model's own with the name of what they belong to."""
+    return {
+        file.path if artifact.name == MODEL else f"{artifact.name}: {file.path}": file
+        for artifact in artifacts(model)
+        for file in artifact.source.files or ()
+    }
+
+
 def _everything(new: Revision) -> list[Difference]:
     """Return each field of a revision that nothing precedes, in the order of the API."""
-    wire = new.spec.model.wire()
-    wire["source"].pop("files")
-    flat: list[Difference] = []
-
-    def walk(path: str, value: object) -> None:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                walk(f"{path}.{key}" if path else key, inner)
-        else:
-            flat.append(Difference(path, None, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
-
-    walk("", wire)
-    return flat
+    return [Difference(field, None, value) for field, value in fields_of(new.spec.model).items() if ".files[" not in field]
 
 
 def data(comparison: Comparison, request: int | None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Pinned:
     """What it is, exactly."""
 
     name: str
+    commit: str
     spec: ModelDeploymentSpec
     choice: Choice
     source: ResolvedSource
@@ -92,7 +93,13 @@ async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver
     if found:
         raise CommandError(f"{wanted.repository} at {commit} would not start: {'; '.join(found)}")
     return Pinned(
-        name=name, spec=ModelDeploymentSpec(model=model), choice=choice, source=resolved, listed=len(listed), image=image
+        name=name,
+        commit=commit,
+        spec=ModelDeploymentSpec(model=model),
+        choice=choice,
+        source=resolved,
+        listed=len(listed),
+        image=image,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from holdfast.api.decision import Decision, DecisionType, FallbackTargetType, FallbackTo
 from holdfast.api.deployment import FallbackStatus, RevisionRole
 from holdfast.api.names import TOTAL_WEIGHT
+from holdfast.api.revision import ResolvedSource
 from holdfast.domain.pin import short_digest
 
 
@@ -72,3 +73,14 @@ def _target(to: FallbackTo | None) -> str:
     if to is None or to.type is FallbackTargetType.LAST_KNOWN_GOOD:
         return "last-known-good"
     return str(to.revision) if to.type is FallbackTargetType.REVISION else f"external/{to.external}"
+
+
+def source(found: ResolvedSource) -> tuple[str, str]:
+    """Return where a model's bytes come from, and which version of it, for a table."""
+    if found.hugging_face is not None:
+        return found.hugging_face.repository, found.hugging_face.commit[:12]
+    if found.oci is not None:
+        name, _, digest = found.oci.reference.partition("@")
+        return name, short_digest(digest)
+    claim = found.volume.claim_name if found.volume is not None else "-"
+    return f"volume {claim}", short_digest(found.manifest_digest)

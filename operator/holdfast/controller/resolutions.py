@@ -84,6 +84,8 @@ class Resolutions:
 
     def find(self, key: Key, model: Model) -> Resolved | ResolutionFailed | None:
         """Return the answer for a declared model, None while there is none."""
+        if model.source.hugging_face is None:
+            return None
         question = self._questions.get(_identity(model.source.hugging_face))
         if question is None or question.answer is None:
             return None
@@ -98,6 +100,8 @@ class Resolutions:
     def want(self, key: Key, model: Model) -> None:
         """Ask for a declared model, unless it is being asked or was answered; a failure is asked again when its time has come."""
         source = model.source.hugging_face
+        if source is None:
+            return
         identity = _identity(source)
         if self._asked_by.get(key) != identity:
             self.release(key)

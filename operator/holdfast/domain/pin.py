@@ -6,24 +6,37 @@ Kubernetes or another library makes no new identity.
 
 import hashlib
 import json
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import rfc8785
 
 from holdfast.api.manifest import manifest_bytes, manifest_digest
-from holdfast.api.model import Engine, Model
-from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.api.model import ChatTemplate, Engine, Generation, Model, RemoteCode
+from holdfast.api.revision import ResolvedGeneration, ResolvedModel, ResolvedSource, ResolvedTemplate, TemplateOrigin
 
 __all__ = [
+    "NEUTRAL",
     "Difference",
     "declared_digest",
     "differences",
+    "fields_of",
     "manifest_bytes",
     "manifest_digest",
     "pin_digest",
     "resolve_model",
     "short_digest",
 ]
+
+NEUTRAL: Final = ResolvedGeneration(
+    temperature=1.0,
+    top_p=1.0,
+    top_k=-1,
+    min_p=0.0,
+    repetition_penalty=1.0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+)
+"""Sampling defaults that leave the model's own probabilities as they are."""
 
 
 def declared_digest(model: Model) -> str:
@@ -48,19 +61,37 @@ def short_digest(digest: str) -> str:
 def resolve_model(name: str, model: Model, source: ResolvedSource) -> ResolvedModel:
     """Return the resolved form of a ModelDeployment's declared model.
 
-    What was left out gets its documented meaning (the served name is the deployment's `name`); empty objects become absent,
-    because they say nothing and must not make another identity.
+    What was left out gets its documented meaning (the served name is the deployment's `name`), in so many words: nothing is left
+    to an engine's default.
     """
-    engine = model.engine
-    options = engine.options if engine.options and engine.options.wire() else None
-    generation = model.generation if model.generation and model.generation.wire() else None
     return ResolvedModel(
-        source=source.model_copy(update={"files": sorted(source.files, key=lambda file: file.path)}),
-        engine=Engine(type=engine.type, image=engine.image, options=options, args=engine.args or None),
-        chat_template=model.chat_template.text if model.chat_template else None,
-        generation=generation,
+        source=_sorted(source),
+        remote_code=model.remote_code or RemoteCode.FORBIDDEN,
+        engine=_engine(model.engine),
+        chat_template=_template(model.chat_template),
+        generation=_generation(model.generation),
         served_name=model.served_name or name,
     )
+
+
+def _sorted(source: ResolvedSource) -> ResolvedSource:
+    files = sorted(source.files, key=lambda file: file.path) if source.files is not None else None
+    return source.model_copy(update={"files": files})
+
+
+def _engine(engine: Engine) -> Engine:
+    options = engine.options if engine.options and engine.options.wire() else None
+    return engine.model_copy(update={"options": options, "args": engine.args or None, "env": engine.env or None})
+
+
+def _template(declared: ChatTemplate | None) -> ResolvedTemplate:
+    if declared is None:
+        return ResolvedTemplate(origin=TemplateOrigin.SOURCE)
+    return ResolvedTemplate(origin=TemplateOrigin.INLINE, text=declared.text)
+
+
+def _generation(declared: Generation | None) -> ResolvedGeneration:
+    return ResolvedGeneration.parse(NEUTRAL.wire() | (declared.wire() if declared else {}))
 
 
 class Difference(NamedTuple):
@@ -73,7 +104,7 @@ class Difference(NamedTuple):
 
 def differences(old: ResolvedModel, new: ResolvedModel) -> list[Difference]:
     """Return the fields in which two resolved models differ, ordered by field; files are compared by path."""
-    before, after = _flat(old), _flat(new)
+    before, after = fields_of(old), fields_of(new)
     return [
         Difference(field, before.get(field), after.get(field))
         for field in sorted(before.keys() | after.keys())
@@ -85,21 +116,31 @@ def _canonical_sha256(value: dict[str, Any]) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
 
 
-def _flat(model: ResolvedModel) -> dict[str, str]:
-    wire = model.wire()
-    files = wire["source"].pop("files")
+def fields_of(model: ResolvedModel) -> dict[str, str]:
+    """Return every field of a resolved model by its path as written in YAML, with its value as text."""
     flat: dict[str, str] = {}
-    _flatten("", wire, flat)
-    for file in files:
-        flat[f"source.files[{file['path']}]"] = f"sha256:{file['sha256']} ({file['size']} bytes)"
+    _flatten("", model.wire(), flat)
     return flat
 
 
 def _flatten(prefix: str, value: object, flat: dict[str, str]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else key, inner, flat)
+            if key == "files":
+                for file in inner:
+                    flat[f"{prefix}.files[{file['path']}]"] = f"sha256:{file['sha256']} ({file['size']} bytes)"
+            else:
+                _flatten(f"{prefix}.{key}" if prefix else key, inner, flat)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for index, inner in enumerate(value):
+            _flatten(f"{prefix}[{_name_of(inner, index)}]", inner, flat)
     elif isinstance(value, str):
         flat[prefix] = value
     else:
         flat[prefix] = json.dumps(value, ensure_ascii=False)
+
+
+def _name_of(item: dict[str, Any], index: int) -> str:
+    """Return how an item of a list is told from the others, so that one more does not make all that follow it differ."""
+    repository = item.get("huggingFace", {}).get("repository")
+    return str(item.get("name") or repository or index)

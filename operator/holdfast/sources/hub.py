@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from holdfast.api.manifest import FILES_MAX, MANIFEST_MAX_BYTES, manifest_bytes, manifest_digest, paths_problem
-from holdfast.api.model import HuggingFaceSource
-from holdfast.api.revision import File, ResolvedSource
+from holdfast.api.model import File, HuggingFaceSource
+from holdfast.api.revision import ResolvedHuggingFace, ResolvedSource
 from holdfast.sources.hub_client import HubClient, RepositoryFile, matching
 from holdfast.sources.hub_errors import SourceMismatchError, SourceNotFoundError, SourceUnusableError
 from holdfast.sources.hub_transport import Limits
@@ -122,7 +122,9 @@ def _resolve(client: HubClient, source: HuggingFaceSource) -> ResolvedSource:
             f"{source.repository} at {commit} has the file list {digest}, but manifestDigest says {source.manifest_digest}"
         )
     return ResolvedSource(
-        endpoint=client.endpoint, repository=source.repository, commit=commit, manifest_digest=digest, files=hashed
+        hugging_face=ResolvedHuggingFace(endpoint=client.endpoint, repository=source.repository, commit=commit),
+        manifest_digest=digest,
+        files=hashed,
     )
 
 

@@ -122,11 +122,11 @@ def test_a_revision_that_is_not_what_its_digest_says_is_never_approved(cli: Cli,
 def test_a_field_that_this_version_does_not_know_is_never_approved(cli: Cli, api: ApiStandIn) -> None:
     states.proposed_second(api)
     newer = api.get("modelrevisions", "support-chat-2")
-    newer["spec"]["model"]["adapters"] = [{"name": "tone"}]
+    newer["spec"]["model"]["steering"] = [{"name": "tone"}]
     api.put("modelrevisions", "support-chat-2", metadata=newer["metadata"], spec=newer["spec"])
     result = cli("approve", states.NAME, "--yes")
     assert result.code == 1
-    assert "does not know (model.adapters: Extra inputs are not permitted); update holdfast" in result.err
+    assert "does not know (model.steering: Extra inputs are not permitted); update holdfast" in result.err
     assert api.approvals() == []
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import close_session
 import builders
 from holdfast.api.deployment import ModelDeploymentSpec
 from holdfast.api.manifest import manifest_digest
-from holdfast.api.revision import File
+from holdfast.api.model import File
 from holdfast.cli.manifest import Remarks, manifest, yaml_text
 from testbed.hub import Demo, HubServer, Status, seed_demo
 from testbed.models import tiny_gguf

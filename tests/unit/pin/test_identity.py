@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import ENGINE_IMAGE
-from holdfast.api.model import Generation, Model
-from holdfast.api.revision import File, ResolvedModel, ResolvedSource
+from holdfast.api.model import File, Model
+from holdfast.api.revision import ResolvedModel, ResolvedSource
 from holdfast.domain.pin import (
+    NEUTRAL,
     Difference,
     declared_digest,
     differences,
@@ -39,8 +41,8 @@ DECLARED: dict[str, Any] = {
 
 def source(files: list[File] | None = None, **changes: str) -> ResolvedSource:
     found = FILES if files is None else files
-    fields = {"endpoint": "https://hub.example", "repository": "lab/model", "commit": "a" * 40} | changes
-    return ResolvedSource.model_validate(fields | {"manifest_digest": manifest_digest(found), "files": found})
+    hub = {"endpoint": "https://hub.example", "repository": "lab/model", "commit": "a" * 40} | changes
+    return ResolvedSource.model_validate({"huggingFace": hub, "manifest_digest": manifest_digest(found), "files": found})
 
 
 def resolve(wire: dict[str, Any] | None = None, found: ResolvedSource | None = None) -> ResolvedModel:
@@ -59,12 +61,13 @@ def changed(path: str, value: object) -> dict[str, Any]:
 
 def test_the_digest_of_a_known_model_never_changes() -> None:
     """Revisions in clusters carry it: another value here makes every deployment ask its owner again."""
-    assert pin_digest(resolve()) == "v1:e594635955f9fe0d2dc5540b98ee9ce5e6cde199fc12f7813f2204b3d464a025"
+    assert pin_digest(resolve()) == "v1:10db865f64a3f2cab80da6567db3c1ba9d95fdb778eb8bf56a82a0aaacf07604"
 
 
 def test_the_digest_is_of_canonical_json() -> None:
     wire = resolve().wire()
-    text = json.dumps(wire, sort_keys=True, separators=(",", ":"), ensure_ascii=False).replace(":1.0,", ":1,")
+    text = json.dumps(wire, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = re.sub(r":(\d+)\.0([,}])", r":\1\2", text)
     assert pin_digest(resolve()) == f"v1:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -75,7 +78,9 @@ def test_a_round_through_the_api_server_keeps_the_digest() -> None:
 
 @given(st.floats(0, 10), st.floats(0, 1), st.integers(-1, 1_000_000))
 def test_any_number_keeps_the_digest_through_json(temperature: float, top_p: float, top_k: int) -> None:
-    model = resolve().model_copy(update={"generation": Generation(temperature=temperature, top_p=top_p, top_k=top_k)})
+    model = resolve().model_copy(
+        update={"generation": NEUTRAL.model_copy(update={"temperature": temperature, "top_p": top_p, "top_k": top_k})}
+    )
     assert pin_digest(ResolvedModel.parse(json.loads(json.dumps(model.wire())))) == pin_digest(model)
 
 
@@ -135,7 +140,7 @@ def test_the_served_name_is_the_deployments_unless_declared() -> None:
 
 
 def test_an_inline_template_becomes_its_text() -> None:
-    assert resolve().chat_template == "{{ messages }}"
+    assert resolve().chat_template.wire() == {"from": "Inline", "text": "{{ messages }}"}
 
 
 def test_declarations_differ_by_their_own_digest() -> None:
@@ -163,12 +168,12 @@ def test_differences_name_fields_as_they_are_written() -> None:
     )
     assert differences(resolve(), new) == [
         Difference("generation.temperature", "1.0", "0.5"),
-        Difference("generation.topK", "20", None),
-        Difference("generation.topP", "0.7", None),
+        Difference("generation.topK", "20", "-1"),
+        Difference("generation.topP", "0.7", "1.0"),
         Difference("servedName", "chat", "other"),
-        Difference("source.commit", "a" * 40, "b" * 40),
         Difference("source.files[model.safetensors]", f"sha256:{'2' * 64} (9 bytes)", None),
         Difference("source.files[new.json]", None, f"sha256:{'5' * 64} (3 bytes)"),
+        Difference("source.huggingFace.commit", "a" * 40, "b" * 40),
         Difference("source.manifestDigest", resolve().source.manifest_digest, new.source.manifest_digest),
     ]
 

@@ -4,9 +4,16 @@ from typing import Any
 
 from builders import ENGINE_IMAGE, WEIGHTS_IMAGE, deployment, meta
 from holdfast.api.deployment import ModelDeploymentSpec
-from holdfast.api.model import HuggingFaceSource, Model
+from holdfast.api.model import File, Model
 from holdfast.api.names import revision_name
-from holdfast.api.revision import File, ModelRevisionSpec, ModelRevisionStatus, Render, ResolvedModel, ResolvedSource
+from holdfast.api.revision import (
+    ModelRevisionSpec,
+    ModelRevisionStatus,
+    Render,
+    ResolvedHuggingFace,
+    ResolvedModel,
+    ResolvedSource,
+)
 from holdfast.domain.pin import declared_digest, manifest_digest, pin_digest, resolve_model
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 
@@ -28,15 +35,14 @@ def declared(engine: str, *, engine_fields: dict[str, Any] | None = None, **fiel
 
 def resolved(model: Model, paths: tuple[str, ...]) -> ResolvedModel:
     """Return a model with these files, as the Hub would answer."""
-    source: HuggingFaceSource = model.source.hugging_face
+    source = model.source.hugging_face
+    assert source is not None
     files = [File(path=path, size=100 + number, sha256=f"{number:x}" * 64) for number, path in enumerate(paths, start=1)]
     return resolve_model(
         "support-chat",
         model,
         ResolvedSource(
-            endpoint="https://hub.example",
-            repository=source.repository,
-            commit=source.commit,
+            hugging_face=ResolvedHuggingFace(endpoint="https://hub.example", repository=source.repository, commit=source.commit),
             manifest_digest=manifest_digest(files),
             files=files,
         ),

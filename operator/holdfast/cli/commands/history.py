@@ -52,13 +52,12 @@ def _show(terminal: Terminal, revisions: "list[Revision]") -> None:
     from holdfast.domain.pin import short_digest
 
     terminal.table(
-        ("REVISION", "DIGEST", "MODEL", "COMMIT", "ENGINE", "CREATED", "PROMOTED"),
+        ("REVISION", "DIGEST", "MODEL", "VERSION", "ENGINE", "CREATED", "PROMOTED"),
         [
             (
                 str(revision.spec.number),
                 short_digest(revision.spec.digest),
-                revision.spec.model.source.repository,
-                revision.spec.model.source.commit[:12],
+                *words.source(revision.spec.model.source),
                 str(revision.spec.model.engine.type),
                 words.moment(revision.created),
                 words.moment(revision.status.promoted_at) if revision.status.promoted_at else "-",
@@ -98,9 +97,7 @@ def _data(revisions: "list[Revision]") -> dict[str, Any]:
             {
                 "number": revision.spec.number,
                 "digest": revision.spec.digest,
-                "repository": revision.spec.model.source.repository,
-                "commit": revision.spec.model.source.commit,
-                "manifestDigest": revision.spec.model.source.manifest_digest,
+                "source": revision.spec.model.source.model_copy(update={"files": None}).wire(),
                 "engine": str(revision.spec.model.engine.type),
                 "image": revision.spec.model.engine.image,
                 "created": words.moment(revision.created),

@@ -162,12 +162,12 @@ def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
     from holdfast.cli import words
     from holdfast.cli.manifest import Remarks
 
-    files = pinned.source.files
+    files = pinned.source.files or []
     asked = "by digest" if pinned.image.asked.digest else f"{pinned.image.asked.tag} on {today}"
     platforms = f" ({', '.join(pinned.image.platforms)})" if pinned.image.platforms else ""
     return Remarks(
         head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
-        commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.source.commit else "",
+        commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.commit else "",
         manifest_digest=f"{len(files)} of {pinned.listed} files, {words.size(sum(file.size for file in files))}",
         include=pinned.choice.why,
         image=f"{asked}{platforms}",

@@ -70,7 +70,9 @@ class EngineRenderer(Protocol):
 
 def missing_files(model: ResolvedModel) -> list[str]:
     """Return what an engine that reads a transformers directory misses in the files of a model."""
-    paths = [file.path for file in model.source.files]
+    paths = [file.path for file in model.source.files or ()]
+    if model.source.files is None:
+        return []  # a volume with its own list, which nobody has read yet
     missing: list[str] = []
     if "config.json" not in paths:
         missing.append("config.json")

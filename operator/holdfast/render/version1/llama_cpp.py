@@ -4,7 +4,7 @@ Its command line takes a flag's value as an argument of its own, never behind ``
 tools/server/README.md. It answers whatever model name is asked for: the gateway's check of the name is the only one.
 """
 
-from holdfast.api.model import EngineOptions, Generation
+from holdfast.api.model import EngineOptions
 from holdfast.api.names import ENGINE_PORT
 from holdfast.api.revision import ResolvedModel
 from holdfast.render.version1.container import CHAT_TEMPLATE, MODEL, TEMPORARY, EngineContainer
@@ -18,7 +18,7 @@ class LlamaCpp:
     def container(self, model: ResolvedModel, *, fingerprint: str, drain_seconds: int) -> EngineContainer:  # noqa: ARG002
         """Return how to run a model. It cannot show a fingerprint, and drops its streams on SIGTERM."""
         options = model.engine.options or EngineOptions()
-        generation = model.generation or Generation()
+        generation = model.generation
         args = [
             *("--model", f"{MODEL}/{_candidates(model)[0]}"),
             *("--alias", model.served_name),
@@ -26,17 +26,17 @@ class LlamaCpp:
             *("--port", str(ENGINE_PORT)),
             *("--ctx-size", str(options.context_length or 0)),  # 0 is the model's own length
             *("--seed", str(_RANDOM_SEED if options.seed is None else options.seed)),
-            *("--temp", _number(1.0 if generation.temperature is None else generation.temperature)),
-            *("--top-p", _number(1.0 if generation.top_p is None else generation.top_p)),
-            *("--top-k", str(max(generation.top_k or 0, 0))),  # 0 keeps all tokens, as -1 does elsewhere
-            *("--min-p", "0"),
+            *("--temp", _number(generation.temperature)),
+            *("--top-p", _number(generation.top_p)),
+            *("--top-k", str(max(generation.top_k, 0))),  # 0 keeps all tokens, as -1 does elsewhere
+            *("--min-p", _number(generation.min_p)),
             *("--fit", "off"),  # it would shorten the context to what fits the memory of this node
             "--jinja",
             "--offline",
             "--no-webui",
             "--metrics",
         ]
-        if model.chat_template is not None:
+        if model.chat_template.text is not None:
             args += ["--chat-template-file", CHAT_TEMPLATE]
         for argument in model.engine.args or ():
             args += argument.split("=", 1)
@@ -72,7 +72,7 @@ class LlamaCpp:
 def _candidates(model: ResolvedModel) -> list[str]:
     """Return the files that may be the one to load."""
     named = model.engine.options.model_file if model.engine.options else None
-    paths = [file.path for file in model.source.files if file.path.endswith(".gguf")]
+    paths = [file.path for file in model.source.files or () if file.path.endswith(".gguf")]
     return [path for path in paths if path == named] if named else paths
 
 

@@ -39,9 +39,9 @@ def engine_objects(deployment: DeploymentView, revision: RevisionView, serving: 
 
 def _config_map(deployment: DeploymentView, revision: RevisionView) -> dict[str, Any]:
     model = revision.spec.model
-    data = {container.MANIFEST_KEY: manifest.manifest_bytes(model.source.files).decode()}
-    if model.chat_template is not None:
-        data[container.CHAT_TEMPLATE_KEY] = model.chat_template
+    data = {container.MANIFEST_KEY: manifest.manifest_bytes(model.source.files or ()).decode()}
+    if model.chat_template.text is not None:
+        data[container.CHAT_TEMPLATE_KEY] = model.chat_template.text
     number = revision.spec.number
     name = names.revision_config_name(deployment.meta.key.name, number)
     return {

@@ -52,6 +52,9 @@ def pod_spec(deployment: str, revision: ModelRevisionSpec, serving: Serving, eng
 
 def _weights(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
     source = revision.model.source
+    hub = source.hugging_face
+    if hub is None:
+        raise ValueError("only a repository of a Hub can be fetched")
     mounts = [
         {"name": "revision", "mountPath": c.REVISION, "readOnly": True},
         {"name": "temporary", "mountPath": c.TEMPORARY},
@@ -61,9 +64,9 @@ def _weights(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
         "fetch",
         f"--manifest={c.REVISION}/{c.MANIFEST_KEY}",
         f"--manifest-digest={source.manifest_digest}",
-        f"--endpoint={source.endpoint}",
-        f"--repository={source.repository}",
-        f"--commit={source.commit}",
+        f"--endpoint={hub.endpoint}",
+        f"--repository={hub.repository}",
+        f"--commit={hub.commit}",
         f"--directory={c.WEIGHTS}",
     ]
     if serving.hub_token:
@@ -91,7 +94,7 @@ def _engine(revision: ModelRevisionSpec, serving: Serving, engine: EngineContain
         {"name": "temporary", "mountPath": c.TEMPORARY},
         {"name": "weights", "mountPath": c.MODEL, "subPath": subdirectory, "readOnly": True},
     ]
-    if revision.model.chat_template is not None:
+    if revision.model.chat_template.text is not None:
         mounts.append({"name": "revision", "mountPath": c.REVISION, "readOnly": True})
     if engine.shared_memory:
         mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108 # a volume of the pod's own

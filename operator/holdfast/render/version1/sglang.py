@@ -7,6 +7,7 @@ the pod; the NetworkPolicy and the gateway's list of paths keep them shut.
 from holdfast.api.model import EngineOptions
 from holdfast.api.names import ENGINE_PORT
 from holdfast.api.revision import ResolvedModel
+from holdfast.domain.pin import NEUTRAL
 from holdfast.render.version1.container import (
     CHAT_TEMPLATE,
     MODEL,
@@ -42,7 +43,7 @@ class SGLang:
             args.append(f"--context-length={options.context_length}")
         if options.quantization is not None:
             args.append(f"--quantization={options.quantization}")
-        if model.chat_template is not None:
+        if model.chat_template.text is not None:
             args.append(f"--chat-template={CHAT_TEMPLATE}")
         return EngineContainer(
             command=("python3", "-m", "sglang.launch_server"),
@@ -56,7 +57,7 @@ class SGLang:
     def problems(self, model: ResolvedModel) -> list[str]:
         """Return what SGLang cannot do."""
         found = missing_files(model) + no_single_file(model)
-        if model.generation is not None:
+        if model.generation != NEUTRAL:
             # --preferred-sampling-params does not reach the OpenAI routes, which send every value themselves.
             found.append("spec.model.generation: SGLang has no sampling defaults for its OpenAI API; leave it out")
         return found

@@ -6,7 +6,8 @@ The entrypoint passes its arguments on unquoted, so none may hold a space; all o
 
 from holdfast.api.model import EngineOptions
 from holdfast.api.names import ENGINE_PORT
-from holdfast.api.revision import ResolvedModel
+from holdfast.api.revision import ResolvedModel, TemplateOrigin
+from holdfast.domain.pin import NEUTRAL
 from holdfast.render.version1.container import MODEL, OFFLINE, WRITABLE, EngineContainer, missing_files, no_single_file
 
 
@@ -42,9 +43,9 @@ class TGI:
         """Return what Text Generation Inference cannot do."""
         options = model.engine.options or EngineOptions()
         found = missing_files(model) + no_single_file(model)
-        if model.generation is not None:
+        if model.generation != NEUTRAL:
             found.append("spec.model.generation: TGI has no sampling defaults of its own; leave it out, clients send them")
-        if model.chat_template is not None:
+        if model.chat_template.origin is TemplateOrigin.INLINE:
             found.append("spec.model.chatTemplate: TGI takes the template from the source's files only; leave it out")
         if options.seed is not None:
             found.append("spec.model.engine.options.seed: TGI takes a seed with each request only; leave it out")

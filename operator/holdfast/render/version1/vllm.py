@@ -5,9 +5,9 @@ Flags as of vLLM 0.32, ``vllm serve --help``. Whatever shapes an answer is said 
 
 import json
 
-from holdfast.api.model import EngineOptions, Generation
+from holdfast.api.model import EngineOptions
 from holdfast.api.names import ENGINE_PORT
-from holdfast.api.revision import ResolvedModel
+from holdfast.api.revision import ResolvedGeneration, ResolvedModel
 from holdfast.render.version1.container import (
     CHAT_TEMPLATE,
     MODEL,
@@ -50,7 +50,7 @@ class VLLM:
             f"--seed={options.seed or 0}",
             f"--tensor-parallel-size={options.tensor_parallelism or 1}",
             "--generation-config=vllm",
-            f"--override-generation-config={_generation(model.generation or Generation())}",
+            f"--override-generation-config={_generation(model.generation)}",
             "--fingerprint-mode=custom",
             f"--fingerprint-value={fingerprint}",
             f"--shutdown-timeout={drain_seconds}",
@@ -59,7 +59,7 @@ class VLLM:
             args.append(f"--max-model-len={options.context_length}")
         if options.quantization is not None:
             args.append(f"--quantization={options.quantization}")
-        if model.chat_template is not None:
+        if model.chat_template.text is not None:
             args.append(f"--chat-template={CHAT_TEMPLATE}")
         return EngineContainer(
             args=(*args, *(model.engine.args or ())),
@@ -74,14 +74,14 @@ class VLLM:
         return missing_files(model) + no_single_file(model)
 
 
-def _generation(generation: Generation) -> str:
+def _generation(generation: ResolvedGeneration) -> str:
     values = {
-        "temperature": 1.0 if generation.temperature is None else generation.temperature,
-        "top_p": 1.0 if generation.top_p is None else generation.top_p,
-        "top_k": 0 if generation.top_k is None else generation.top_k,
-        "min_p": 0.0,
-        "repetition_penalty": 1.0,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "top_k": max(generation.top_k, 0),
+        "min_p": generation.min_p,
+        "repetition_penalty": generation.repetition_penalty,
+        "presence_penalty": generation.presence_penalty,
+        "frequency_penalty": generation.frequency_penalty,
     }
     return json.dumps(values, separators=(",", ":"))
