@@ -1,14 +1,15 @@
 """Every rule of the three kinds accepts what it should and refuses what it should, on the real API server."""
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from apiserver.crd_cases import Case, Changes, one
+from apiserver.crd_source_cases import SOURCE_CASES
 from apiserver.manifests import (
     ABSENT,
     COMMIT,
@@ -27,7 +28,6 @@ from apiserver.rest import Answer, Rest
 from holdfast.api.crd_schema import walk
 from holdfast.api.engine_arguments import REFUSED, refusal
 
-Changes = Mapping[str, object]
 CRDS = Path(__file__).parents[2] / "crds"
 OBJECTS = {"ModelDeployment": deployment(), "ModelApproval": approval(), "ModelRevision": revision()}
 
@@ -35,22 +35,6 @@ HUB = "spec.model.source.huggingFace"
 ENGINE = "spec.model.engine"
 SERVING = "spec.serving"
 FALLBACK = {"decision": "Fallback", "target": {"name": "chat"}, "approver": {"username": "alice"}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One rule, found by its message: changes of the valid object that it accepts, and that it refuses with these words."""
-
-    kind: str
-    message: str
-    accepts: tuple[Changes, ...]
-    refuses: tuple[tuple[Changes, str], ...]
-    before: Changes = field(default_factory=dict)
-    """What is stored first, for rules about changes."""
-
-
-def one(kind: str, message: str, accepts: Changes, refuses: Changes, says: str | None = None) -> Case:
-    return Case(kind=kind, message=message, accepts=(accepts,), refuses=((refuses, says or message),))
 
 
 def toleration(**fields: object) -> Changes:
@@ -93,55 +77,7 @@ DEPLOYMENT_CASES = (
         {"metadata.name": "holdfast"},
         {"metadata.name": "holdfast-chat"},
     ),
-    Case(
-        kind="ModelDeployment",
-        message="a full commit hash is needed, never a branch or tag; write 40 hex digits: holdfast pin REPO@REF prints them",
-        accepts=({f"{HUB}.commit": COMMIT},),
-        refuses=(
-            (
-                {f"{HUB}.commit": "main"},
-                '"main" is not a full commit hash; write 40 hex digits: holdfast pin Qwen/Qwen2.5-7B-Instruct@main prints them',
-            ),
-            ({f"{HUB}.commit": "v1.0"}, '"v1.0" is not a full commit hash'),
-            ({f"{HUB}.commit": COMMIT[:7]}, "is not a full commit hash"),
-            ({f"{HUB}.commit": COMMIT.upper()}, "is not a full commit hash"),
-            ({f"{HUB}.commit": f"refs/heads/{'x' * 60}"}, "is not a full commit hash"),
-            (
-                {f"{HUB}.commit": ABSENT},
-                "commit is missing; write 40 hex digits: holdfast pin Qwen/Qwen2.5-7B-Instruct prints them",
-            ),
-        ),
-    ),
-    one(
-        "ModelDeployment",
-        "not a repository; write OWNER/NAME, such as Qwen/Qwen2.5-7B-Instruct",
-        {f"{HUB}.repository": "Qwen/Qwen2.5-0.5B"},
-        {f"{HUB}.repository": "https://huggingface.co/Qwen/Qwen2.5-0.5B"},
-    ),
-    one(
-        "ModelDeployment",
-        "not a digest; write what holdfast pin prints, or leave it out",
-        {f"{HUB}.manifestDigest": SHA256},
-        {f"{HUB}.manifestDigest": "sha256:abc"},
-    ),
-    Case(
-        kind="ModelDeployment",
-        message="patterns are written in ascending order and each once, so that one set of files has one spelling",
-        accepts=({f"{HUB}.include": ["*.json", "*.safetensors", "tokenizer*"]},),
-        refuses=(
-            ({f"{HUB}.include": ["*.safetensors", "*.json"]}, "patterns are written in ascending order"),
-            ({f"{HUB}.include": ["*.json", "*.json"]}, "and each once"),
-        ),
-    ),
-    Case(
-        kind="ModelDeployment",
-        message="a pattern is relative to the repository and has no empty part, . or ..; write such as *.safetensors",
-        accepts=({f"{HUB}.include": ["onnx/*.json"]},),
-        refuses=(
-            ({f"{HUB}.include": ["/etc/*"]}, "a pattern is relative to the repository"),
-            ({f"{HUB}.include": ["../*"]}, "a pattern is relative to the repository"),
-        ),
-    ),
+    *SOURCE_CASES,
     Case(
         kind="ModelDeployment",
         message=f"an image is pinned by its digest; {FORM}",

@@ -115,6 +115,22 @@ def test_a_revision_takes_as_many_files_as_the_model_says(admin: Rest, namespace
     admin.post(path_of(manifest, collection=True), manifest).must()
 
 
+def test_a_model_deployment_takes_as_many_files_as_the_model_says(admin: Rest, namespace: str) -> None:
+    """Every source with its longest list is within the cost of the rules; what an object may weigh comes first."""
+    files = [{"path": f"{number:05}-{'x' * 40}", "size": number, "sha256": f"{number:064x}"} for number in range(500)]
+    source = {"huggingFace": {"repository": "lab/model", "commit": "a" * 40, "files": files}}
+    changes = {
+        "spec.model.source": source,
+        "spec.model.tokenizer": source,
+        "spec.model.draftModel": {"source": source, "tokens": 3},
+        "spec.model.adapters": [{"name": f"adapter-{letter}", "source": source} for letter in "abcdefgh"],
+    }
+    manifest = changed(deployment(namespace=namespace), changes)
+    admin.post(path_of(manifest, collection=True), manifest).must()
+    many = changed(manifest, {"spec.model.source": {"huggingFace": source["huggingFace"] | {"files": [*files, files[0]]}}})
+    assert "must have at most 500 items" in admin.post(path_of(many, collection=True), many).message
+
+
 @pytest.mark.parametrize("serving", [{"replicas": 1}, {"replicas": 1, "drainSeconds": 10}])
 def test_scales_the_stable_revision(admin: Rest, namespace: str, serving: dict[str, int]) -> None:
     manifest = changed(deployment(namespace=namespace), {"spec.serving": serving})
