@@ -15,11 +15,15 @@ DEFAULT_REVISION = "main"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A kind of request: its name in log and counters, the rate-limit bucket it counts in, and who answers it."""
+    """A kind of request: its name in log and counters, the rate-limit bucket it counts in, and who answers it.
+
+    ``tagged`` answers carry a weak ETag and may be asked for conditionally.
+    """
 
     name: str
     bucket: Bucket | None
     handle: Handler
+    tagged: bool = False
 
 
 def hub_route(method: str, segments: tuple[str, ...]) -> Route:
@@ -57,13 +61,13 @@ def cdn_route(method: str, segments: tuple[str, ...]) -> Route:
 def _model_route(repo: str, rest: list[str]) -> Route:
     match rest:
         case []:
-            return Route("model-info", "api", lambda s, r: api.model_info(s, r, repo, DEFAULT_REVISION))
+            return Route("model-info", "api", lambda s, r: api.model_info(s, r, repo, DEFAULT_REVISION), tagged=True)
         case ["revision", revision]:
-            return Route("model-info", "api", lambda s, r: api.model_info(s, r, repo, revision))
+            return Route("model-info", "api", lambda s, r: api.model_info(s, r, repo, revision), tagged=True)
         case ["tree", revision, *path]:
-            return Route("tree", "api", lambda s, r: api.tree(s, r, repo, revision, "/".join(path)))
+            return Route("tree", "api", lambda s, r: api.tree(s, r, repo, revision, "/".join(path)), tagged=True)
         case ["refs"]:
-            return Route("refs", "api", lambda s, r: api.refs(s, r, repo))
+            return Route("refs", "api", lambda s, r: api.refs(s, r, repo), tagged=True)
         case ["commits", revision]:
             return Route("commits", "api", lambda s, r: api.commits(s, r, repo, revision))
         case ["auth-check"]:

@@ -19,9 +19,9 @@ from testbed.hub.journal import RequestRecord, UnexpectedRequest
 from testbed.hub.ratelimit import Allowance
 from testbed.hub.routes import Route, cdn_route, hub_route
 from testbed.hub.state import HubState
-from testbed.hub.strict import bearer_token, check_headers, parse_query, split_path
+from testbed.hub.strict import bearer_token, check_headers, condition, parse_query, split_path
 from testbed.hub.transmit import Outgoing, send, shape
-from testbed.hub.wire import Answer, RefusalError, Request, UnexpectedError, error, json_answer
+from testbed.hub.wire import Answer, RefusalError, Request, UnexpectedError, error, json_answer, tagged
 
 _SHUTDOWN_SECONDS = 0.5
 
@@ -160,6 +160,7 @@ def _understand(
 
 def _outgoing(state: HubState, request: Request, route: Route, fault: AnswerFault | None, record: RequestRecord) -> Outgoing:
     limits: Mapping[str, str] = {}
+    known = condition(request.headers, tagged=route.tagged)
     allowance = state.limiter.take(route.bucket, _who(record)) if route.bucket else None
     if fault is not None:
         record.fault += (fault.kind,)
@@ -169,6 +170,8 @@ def _outgoing(state: HubState, request: Request, route: Route, fault: AnswerFaul
     else:
         try:
             answer = route.handle(state, request)
+            if route.tagged:
+                answer = tagged(answer, known)
         except RefusalError as exc:
             answer = exc.answer
     if allowance is not None:

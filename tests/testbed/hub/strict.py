@@ -12,7 +12,8 @@ _BEARER = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/=-]+)")
 _CODINGS = re.compile(r"\s*[\w*-]+(;q=[01](\.\d{1,3})?)?\s*(,\s*[\w*-]+(;q=[01](\.\d{1,3})?)?\s*)*")
 _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONDITIONAL = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_CONDITIONAL = ("If-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_ENTITY_TAG = re.compile(r'W/"[0-9a-f]+-[A-Za-z0-9+/]+={0,2}"')
 
 
 def split_path(path: str) -> tuple[str, ...]:
@@ -46,6 +47,21 @@ def check_headers(headers: Mapping[str, str], *, method: str, has_body: bool) ->
         raise UnexpectedError(f"a Range header on {method}")
     if has_body and method != "POST":
         raise UnexpectedError(f"a body on {method}")
+
+
+def condition(headers: Mapping[str, str], *, tagged: bool) -> str | None:
+    """Return the ETag of the header If-None-Match, None when there is no header; only `tagged` answers take one.
+
+    Outside fact: RFC 9110 §13.1.2. Lists of several tags are not supported.
+    """
+    value = headers.get("If-None-Match")
+    if value is None:
+        return None
+    if not tagged:
+        raise UnexpectedError("the header If-None-Match is not supported here")
+    if not _ENTITY_TAG.fullmatch(value):
+        raise UnexpectedError(f"the header If-None-Match is not an ETag that this hub gives out: {value!r}")
+    return value
 
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:

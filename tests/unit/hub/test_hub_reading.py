@@ -25,6 +25,20 @@ def test_model_info_tells_commit_files_and_card(api: HfApi, head: str) -> None:
     assert info.config == {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
 
 
+@pytest.mark.parametrize("what", ["", "/refs", "/tree/main"])
+def test_an_answer_of_the_api_that_the_client_knows_is_not_sent_again(
+    hub: HubServer, admin: HubAdmin, head: str, what: str
+) -> None:
+    url = f"{hub.url}/api/models/{REPO}{what}"
+    first = get_session().get(url)
+    again = get_session().get(url, headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    admin.commit(REPO, {"new.txt": b"new"})
+    changed = get_session().get(url, headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+    assert changed.json() != first.json()
+
+
 def test_model_info_of_a_revision_is_of_that_revision(api: HfApi, admin: HubAdmin, head: str) -> None:
     admin.commit(REPO, {"config.json": None})
     assert "config.json" not in [s.rfilename for s in api.model_info(REPO).siblings or []]

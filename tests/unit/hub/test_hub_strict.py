@@ -75,7 +75,8 @@ def test_an_unknown_request_is_answered_501_and_remembered(
         ({"Range": "bytes=a-b"}, "malformed or asks for several ranges"),
         ({"Range": "bytes=0-1,5-6"}, "malformed or asks for several ranges"),
         ({"Range": "bytes=5-1"}, "ends before it begins"),
-        ({"If-None-Match": '"x"'}, "If-None-Match is not supported"),
+        ({"If-None-Match": '"x"'}, "If-None-Match is not supported here"),
+        ({"If-Modified-Since": "Mon, 05 Jan 2026 12:00:00 GMT"}, "If-Modified-Since is not supported"),
     ],
 )
 def test_a_malformed_header_is_answered_501_and_remembered(
@@ -90,6 +91,12 @@ def test_a_malformed_header_is_answered_501_and_remembered(
         status, _ = ask(hub.url, "GET", target, headers)
     assert status == 501
     assert reason in hub.unexpected[0].reason
+
+
+def test_an_etag_that_no_hub_gives_out_is_answered_501_and_remembered(hub: HubServer, head: str) -> None:
+    status, _ = ask(hub.url, "GET", f"/api/models/{REPO}/refs", {"If-None-Match": '"x"'})
+    assert status == 501
+    assert "not an ETag that this hub gives out" in hub.unexpected[0].reason
 
 
 @pytest.mark.parametrize(
