@@ -67,7 +67,7 @@ class WeightsState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodView:
-    """A pod of an engine."""
+    """A pod of an engine, or of a Job that fetches for it."""
 
     name: str
     uid: str
@@ -86,6 +86,17 @@ class EngineView:
     revision: int
     replicas: int
     ready_replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchView:
+    """The Job that fetches the files of a revision into the claim of the cache."""
+
+    revision: int
+    created: datetime
+    succeeded: bool = False
+    failed_at: datetime | None = None
+    """When it was given up; its pods are restarted long before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +162,32 @@ class ResolutionFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepositorySeen:
+    """A repository as the Hub showed it when it was last asked."""
+
+    name: str
+    """What the Hub calls it; another name than asked for when it was renamed."""
+    gated: bool = False
+    private: bool = False
+    license: str | None = None
+    """Identifier in the card of the default branch."""
+    refs: Mapping[str, str] = field(default_factory=dict)
+    """Commits by the full names of branches and tags, such as ``refs/heads/main``."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """git's hashes of the card and of files with terms on the default branch, by path."""
+    commits: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
+    """The same for each pinned commit that was asked for; None for one that is not there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryMissing:
+    """A repository that the Hub did not show when it was last asked."""
+
+    disabled: bool = False
+    """Whether the Hub says that it disabled it; else it is deleted, or hidden from the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the operator itself brings into a new revision."""
 
@@ -169,8 +206,15 @@ class Snapshot:
     approvals: tuple[ApprovalView, ...] = ()
     engines: tuple[EngineView, ...] = ()
     pods: tuple[PodView, ...] = ()
+    fetches: tuple[FetchView, ...] = ()
+    fetchers: tuple[PodView, ...] = ()
+    """The pods of the Jobs behind `fetches`; they serve nothing."""
+    claim_created: datetime | None = None
+    """When the claim of the cache was made; None while there is none."""
     gateway: GatewayView = GatewayView()
     resolution: Resolved | ResolutionFailed | None = None
+    upstream: Mapping[str, RepositorySeen | RepositoryMissing] = field(default_factory=dict)
+    """What the Hub said last about pinned repositories, by their pinned names; it informs and decides nothing."""
     conflicts: tuple[str, ...] = ()
     """Names of objects that stand where a child belongs and are not ours."""
     refused: tuple[str, ...] = ()

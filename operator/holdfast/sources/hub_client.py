@@ -1,5 +1,6 @@
 """Synchronous access to one Hub through huggingface_hub: what Holdfast asks for, and what it makes of the answers."""
 
+import hashlib
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -95,6 +96,24 @@ class HubClient:
                 yield RepositoryFile(path=entry.path, size=entry.lfs.size, blob=entry.blob_id, sha256=entry.lfs.sha256)
             else:
                 raise SourceUnavailableError(f"{self.endpoint} names no sha256 for {entry.path!a}")
+
+    @property
+    def identity(self) -> str:
+        """Return who asks, for telling answers to one account from those to another; it does not give the token away."""
+        return hashlib.sha256(self._token.encode()).hexdigest() if isinstance(self._token, str) else ""
+
+    def get(self, target: str, *, etag: str | None = None) -> httpx2.Response:
+        """Ask for JSON of the Hub's API, at a path and query below the endpoint.
+
+        With `etag` the answer may be a 304 without a body: it is still what it was.
+        """
+        headers = build_hf_headers(token=self._token, library_name="holdfast", library_version=__version__)
+        if etag is not None:
+            headers["If-None-Match"] = etag
+        response = get_session().get(f"{self.endpoint}{target}", headers=headers)
+        if response.status_code != httpx2.codes.NOT_MODIFIED:
+            hf_raise_for_status(response)
+        return response
 
     @contextmanager
     def open(self, repository: str, commit: str, path: str, *, start: int = 0) -> Generator[httpx2.Response]:
