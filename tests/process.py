@@ -42,6 +42,7 @@ class OperatorProcess:
             namespaces=(),
             clock=self.clock,
             rng=random.Random(1),  # noqa: S311
+            random_bytes=bytes,
             observer=observer or Observer(),
         )
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import secrets
 import socket
 import sys
 from contextlib import AsyncExitStack
@@ -93,6 +94,7 @@ async def serve(settings: OperatorSettings) -> None:
             namespaces=settings.namespaces,
             clock=clock,
             rng=rng,
+            random_bytes=secrets.token_bytes,
             observer=metrics,
         )
         stack.push_async_callback(controller.resolutions.close)

@@ -170,6 +170,27 @@ DEPLOYMENT_CASES = (
         {f"{SERVING}.cache": {"type": "EmptyDir"}},
         {f"{SERVING}.cache": {"type": "PersistentVolumeClaim"}},
     ),
+    one(
+        "ModelDeployment",
+        "cache type Image is for a model whose source is of kind oci; write another type, such as PersistentVolumeClaim",
+        {f"{SERVING}.cache": {"type": "Image"}, "spec.model.source": {"oci": {"reference": IMAGE}}},
+        {f"{SERVING}.cache": {"type": "Image"}},
+    ),
+    one(
+        "ModelDeployment",
+        "cache type Volume is for a model whose source is of kind volume; write another type, such as PersistentVolumeClaim",
+        {
+            f"{SERVING}.cache": {"type": "Volume"},
+            "spec.model.source": {"volume": {"claimName": "models", "manifestDigest": SHA256}},
+        },
+        {f"{SERVING}.cache": {"type": "Volume"}},
+    ),
+    one(
+        "ModelDeployment",
+        "not a base URL; write such as https://hub.example.com, with no user or query",
+        {f"{SERVING}.mirror": "https://hub.example.com/models"},
+        {f"{SERVING}.mirror": "https://alice@hub.example.com"},
+    ),
     Case(
         kind="ModelDeployment",
         message="storageClassName and accessMode are for type PersistentVolumeClaim only",

@@ -87,6 +87,7 @@ class OperatorRun:
             namespaces=(),
             clock=self.clock,
             rng=random.Random(1),  # noqa: S311
+            random_bytes=bytes,
             observer=Observer(),
         )
         self._tasks: list[asyncio.Task[Outcome]] = []

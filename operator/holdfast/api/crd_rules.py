@@ -226,6 +226,18 @@ def _one_of(flags: Collection[str]) -> str:
     return f"({condition} || [{families}].exists(flag, name.startsWith(flag)))" if families else condition
 
 
+def _cache_of_one_kind(cache: str, kind: str) -> Rule:
+    """Return the rule that a cache which fetches nothing has sources that need no fetching."""
+    return Rule(
+        path="spec",
+        expression=(
+            f"!has(self.serving) || !has(self.serving.cache) || self.serving.cache.type != '{cache}' || has(self.model.source.{kind})"
+        ),
+        message=f"cache type {cache} is for a model whose source is of kind {kind}; write another type, such as PersistentVolumeClaim",
+        field=".serving.cache.type",
+    )
+
+
 def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
     """Return the rules of a ModelDeployment."""
     return (
@@ -301,6 +313,7 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
             message="storageClassName and accessMode are for type PersistentVolumeClaim only",
             reason="FieldValueForbidden",
         ),
+        *(_cache_of_one_kind(cache, kind) for cache, kind in (("Image", "oci"), ("Volume", "volume"))),
         Rule(
             path="spec.rollout.steps",
             expression="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",
@@ -422,6 +435,7 @@ DEPLOYMENT_FORMATS: Final = {
     "spec.model.servedName": "not a model name; write letters, digits and . _ / -, such as support-chat",
     "spec.serving.resources.requests{}": "not a quantity; write such as 4, 500m or 32Gi",
     "spec.serving.resources.limits{}": "not a quantity; write such as 4, 500m or 32Gi",
+    "spec.serving.mirror": "not a base URL; write such as https://hub.example.com, with no user or query",
     "spec.serving.cache.size": "not a size; write such as 60Gi",
     "spec.rollout.stickiness.header": "not a header; write it in lower case, such as x-user-id",
     "spec.fallback.external[].name": "not a name; write lower-case letters, digits and dashes, such as general-api",

@@ -66,7 +66,19 @@ class CacheType(StrEnum):
     """Where verified weights are kept."""
 
     EMPTY_DIR = "EmptyDir"  # with the pod: every new pod fetches
-    PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"  # shared by the pods; a node-local storage class makes it a node's cache
+    PERSISTENT_VOLUME_CLAIM = (
+        "PersistentVolumeClaim"  # fetched once by a Job; the pods read it. Node-local storage: a node's cache
+    )
+    IMAGE = "Image"  # sources of kind oci are image volumes, which the nodes pull by digest
+    VOLUME = "Volume"  # every source is a volume of the owner; nothing is fetched
+
+
+class Verification(StrEnum):
+    """How often the bytes of a cache are hashed again. At the fetch they always are."""
+
+    ALWAYS = "Always"  # at each start of a pod
+    ON_NODE = "OnNode"  # at the first use after each boot of a node; then by size, times and inode against a seal
+    ON_FETCH = "OnFetch"  # never again: by size, times and inode against a seal
 
 
 class Cache(ApiModel):
@@ -78,8 +90,16 @@ class Cache(ApiModel):
         default=None, description="Of the claim; absent means the cluster's default class."
     )
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] | None = Field(
-        default=None, description="Of the claim; absent means ReadWriteOnce."
+        default=None, description="Of the claim; absent means ReadWriteOnce, with which all pods run on one node."
     )
+    verify: Verification | None = Field(default=None, description="When pods hash the cache again; absent means OnNode.")
+
+
+class Retention(StrEnum):
+    """What becomes of the claim of the cache when its ModelDeployment is deleted."""
+
+    KEEP = "Keep"
+    DELETE = "Delete"
 
 
 class SecretKey(ApiModel):
@@ -87,6 +107,12 @@ class SecretKey(ApiModel):
 
     name: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Name of the Secret.")
     key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in its data.")
+
+
+class SecretName(ApiModel):
+    """A Secret in the same namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Name of the Secret.")
 
 
 class Serving(ApiModel):
@@ -97,6 +123,19 @@ class Serving(ApiModel):
     resources: Resources | None = None
     scheduling: Scheduling | None = None
     cache: Cache | None = None
+    retention: Retention | None = Field(
+        default=None, description="What becomes of the cache's claim when the ModelDeployment is deleted; absent means Keep."
+    )
+    mirror: str | None = Field(
+        default=None,
+        pattern=r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
+        max_length=512,
+        description="URL of your own copy of the Hub, which pods ask first; the bytes are verified all the same.",
+    )
+    registry_credentials: SecretName | None = Field(
+        default=None,
+        description="Secret of type kubernetes.io/dockerconfigjson, for the engine's image and for sources in a registry.",
+    )
     hub_token: SecretKey | None = Field(default=None, description="Token with which pods fetch a gated or private repository.")
     drain_seconds: int | None = Field(
         default=None,
@@ -136,6 +175,17 @@ class Fallback(ApiModel):
     )
 
 
+class UpstreamCheck(ApiModel):
+    """How what is published upstream is compared with what is pinned. It informs people and moves nothing."""
+
+    check_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=2_592_000,
+        description="Seconds between checks of a repository; 0 means never, absent means 21600. Many checks share a budget.",
+    )
+
+
 class ModelDeploymentSpec(ApiModel):
     """Desired state."""
 
@@ -143,6 +193,7 @@ class ModelDeploymentSpec(ApiModel):
     serving: Serving | None = None
     rollout: Rollout | None = None
     fallback: Fallback | None = None
+    upstream: UpstreamCheck | None = None
 
 
 class Condition(ApiModel):
@@ -226,6 +277,49 @@ class Desired(ApiModel):
     revision: int = Field(description="Number of its revision.")
 
 
+class WeightsKept(StrEnum):
+    """Whose the bytes are that new pods start from."""
+
+    DURABLE = "Durable"  # the owner's: whatever happens upstream, new pods start
+    UPSTREAM = "Upstream"  # a Hub's or a registry's: when it has them no more, no new pod starts
+
+
+class RevisionWeights(ApiModel):
+    """The bytes of a revision that may serve."""
+
+    revision: int = Field(description="Its number.")
+    kept: WeightsKept
+    message: Annotated[str, Field(max_length=512)] = Field(description="Where, for people.")
+
+
+class UpstreamFinding(ApiModel):
+    """Something upstream that is no longer as it was pinned."""
+
+    reason: Reason
+    message: Annotated[str, Field(max_length=512)] = Field(description="The same for people.")
+
+
+class UpstreamSource(ApiModel):
+    """A pinned repository as the Hub showed it last."""
+
+    repository: Annotated[str, Field(max_length=193)] = Field(description="Owner and name of the repository.")
+    commit: Annotated[str, Field(max_length=40)] = Field(description="Commit that is pinned.")
+    ref: Annotated[str, Field(max_length=256)] | None = Field(default=None, description="Branch or tag that is followed.")
+    head: Annotated[str, Field(max_length=40)] | None = Field(default=None, description="Commit that ref means now.")
+    license: Annotated[str, Field(max_length=256)] | None = Field(default=None, description="Identifier in the card now.")
+    known_tags: list[Annotated[str, Field(max_length=256)]] | None = Field(
+        default=None, max_length=64, description="Tags when this commit was first compared; absent when there were more than 64."
+    )
+    findings: list[UpstreamFinding] | None = Field(default=None, max_length=16, description="What is no longer as it was.")
+
+
+class UpstreamStatus(ApiModel):
+    """What is published upstream, compared with what is pinned."""
+
+    observed_at: datetime = Field(description="When it was first seen so; a check that finds nothing new is not written down.")
+    sources: list[UpstreamSource] = Field(max_length=64, description="One entry for each repository and commit.")
+
+
 class ModelDeploymentStatus(ApiModel):
     """Observed state; written by the operator only."""
 
@@ -246,6 +340,12 @@ class ModelDeploymentStatus(ApiModel):
     )
     draining_since: datetime | None = Field(default=None, description="Since when the old revision finishes its streams.")
     ready_replicas: int | None = Field(default=None, description="Ready pods of the stable revision.")
+    weights: list[RevisionWeights] | None = Field(
+        default=None, max_length=8, description="Where the bytes of each revision that serves, may serve soon or is proposed are kept."
+    )
+    upstream: UpstreamStatus | None = Field(default=None, description="What is published upstream now.")
     conditions: list[Condition] | None = Field(
-        default=None, max_length=16, description="Ready, Approved, Pinned, Fallback, Reconciling, Stalled."
+        default=None,
+        max_length=16,
+        description="Ready, Approved, Pinned, Durable, Fallback, UpstreamMoved, UpstreamAvailable, Reconciling, Stalled.",
     )

@@ -33,6 +33,10 @@ VERB_BREAK_GLASS: Final = "break-glass"
 NAME_MAX_LENGTH: Final = 40
 """Longest name of a ModelDeployment: child names add at most 23 characters and stay within a DNS label (RFC 1123, 63)."""
 
+SEAL_SECRET: Final = "holdfast-seal"
+"""The Secret of a namespace with which its weights containers sign what they verified. Created once; the operator never reads it."""
+SEAL_KEY: Final = "key"
+
 GATEWAY_NAME: Final = "holdfast-gateway"
 GATEWAY_BOOTSTRAP: Final = "holdfast-gateway-bootstrap"
 GATEWAY_ROUTES: Final = "holdfast-gateway-routes"
@@ -71,6 +75,16 @@ def revision_config_name(deployment: str, number: int) -> str:
 def weights_claim_name(deployment: str) -> str:
     """Name of the PersistentVolumeClaim that holds verified weights of all revisions of a ModelDeployment."""
     return f"holdfast-weights-{deployment}"
+
+
+def weights_job_name(deployment: str, number: int) -> str:
+    """Name of the Job that fetches the files of a revision into the claim."""
+    return f"{deployment}-{number}-weights"
+
+
+def fetch_network_policy_name(deployment: str, number: int) -> str:
+    """Name of the NetworkPolicy that lets the pods that fetch a revision's files out."""
+    return f"holdfast-fetch-{deployment}-{number}"
 
 
 def engine_network_policy_name(deployment: str) -> str:

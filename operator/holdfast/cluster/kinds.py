@@ -38,18 +38,22 @@ MODEL_REVISION: Final = Kind(names.GROUP, names.VERSION, "modelrevisions", "Mode
 MODEL_APPROVAL: Final = Kind(names.GROUP, names.VERSION, "modelapprovals", "ModelApproval")
 
 DEPLOYMENT: Final = Kind("apps", "v1", "deployments", "Deployment")
+JOB: Final = Kind("batch", "v1", "jobs", "Job")
 POD: Final = Kind("", "v1", "pods", "Pod")
 SERVICE: Final = Kind("", "v1", "services", "Service")
 CONFIG_MAP: Final = Kind("", "v1", "configmaps", "ConfigMap")
 PERSISTENT_VOLUME_CLAIM: Final = Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 NETWORK_POLICY: Final = Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+SECRET: Final = Kind("", "v1", "secrets", "Secret")
 EVENT: Final = Kind("events.k8s.io", "v1", "events", "Event")
 
 OWN: Final = (MODEL_DEPLOYMENT, MODEL_REVISION, MODEL_APPROVAL)
 """The kinds of our API: all objects of them are watched."""
-CHILDREN: Final = (DEPLOYMENT, SERVICE, CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, NETWORK_POLICY, POD_DISRUPTION_BUDGET)
-"""The kinds that the operator creates."""
+WORKLOADS: Final = (JOB, DEPLOYMENT)
+"""The children that make pods."""
+CHILDREN: Final = (*WORKLOADS, SERVICE, CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, NETWORK_POLICY, POD_DISRUPTION_BUDGET)
+"""The kinds that the operator creates and watches. Of Secrets it creates one kind, and may neither read nor watch any."""
 WATCHED: Final = (*OWN, *CHILDREN, POD)
 """The kinds that the mirror holds; those that are not our own only where they carry `selector`'s label."""
 
@@ -60,7 +64,7 @@ def of(manifest: dict[str, object]) -> Kind:
     Raises:
         ValueError: Holdfast has nothing to do with this kind.
     """
-    for kind in (*WATCHED, EVENT):
+    for kind in (*WATCHED, SECRET, EVENT):
         if (manifest.get("apiVersion"), manifest.get("kind")) == (kind.api_version, kind.kind):
             return kind
     raise ValueError(f"unknown kind {manifest.get('kind')} of {manifest.get('apiVersion')}")

@@ -17,6 +17,7 @@ from holdfast.controller.queue import WorkQueue
 from holdfast.controller.reconciler import Reconciler
 from holdfast.controller.resolutions import Resolutions
 from holdfast.controller.resync import Resync
+from holdfast.controller.seals import Seals
 from holdfast.controller.snapshots import Snapshots
 from holdfast.controller.worker import Worker
 from holdfast.controller.writer import Writer
@@ -66,6 +67,7 @@ def assemble(
     namespaces: Sequence[str],
     clock: Callable[[], float],
     rng: random.Random,
+    random_bytes: Callable[[int], bytes],
     observer: Observer,
 ) -> Controller:
     """Build a controller.
@@ -81,12 +83,13 @@ def assemble(
         namespaces: which namespaces to look after; empty for all.
         clock: a monotonic clock in seconds, that of the event loop.
         rng: spreads retries and lists.
+        random_bytes: returns so many bytes that nobody can guess, for keys.
         observer: hears of what is done.
     """
     mirror = Mirror()
     queue = WorkQueue(clock=clock, rng=rng)
     writer = Writer(cluster, mirror, queue)
-    children = Children(mirror, writer)
+    children = Children(mirror, writer, Seals(cluster, random_bytes))
     recorder = Recorder(cluster, instance=instance)
     feed = Feed(mirror=mirror, queue=queue, observer=observer)
     gateway = make_gateway(cluster=cluster, mirror=mirror, writer=writer, children=children, queue=queue)

@@ -21,6 +21,7 @@ from holdfast.cluster.port import Manifest
 from holdfast.controller.diff import first_difference, repaired
 from holdfast.controller.keys import QueueKey
 from holdfast.controller.mirror import Mirror
+from holdfast.controller.seals import Seals
 from holdfast.controller.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -69,16 +70,17 @@ class Matched:
 class Children:
     """Creates, compares, repairs and deletes children."""
 
-    def __init__(self, mirror: Mirror, writer: Writer) -> None:
+    def __init__(self, mirror: Mirror, writer: Writer, seals: Seals) -> None:
         self._mirror = mirror
         self._writer = writer
+        self._seals = seals
         self._verified: dict[Name, tuple[str, str, str]] = {}
         self._contested: dict[Name, tuple[str, str]] = {}
 
     async def match(self, desired: Sequence[Manifest], *, by: QueueKey, owner: Owner | None) -> Matched:
         """Make the live objects match the desired ones.
 
-        A workload comes after everything else, and only if nothing else is in the way: a pod must not run behind a Service that is
+        Workloads come after everything else, and only if nothing else is in the way: a pod must not run behind a Service that is
         somebody else's.
 
         Args:
@@ -91,11 +93,14 @@ class Children:
             Waiting: the namespace is being deleted.
         """
         result = Matched()
-        for manifest in sorted(desired, key=lambda each: kinds.of(each) is kinds.DEPLOYMENT):
+        hindered = False
+        for manifest in sorted(desired, key=lambda each: kinds.of(each) in kinds.WORKLOADS):
             kind = kinds.of(manifest)
-            if kind is kinds.DEPLOYMENT and (result.conflicts or result.waiting):
+            if kind in kinds.WORKLOADS and hindered:
                 continue
             result += await self._match_one(kind, _owned(manifest, owner), by, owner)
+            if kind not in kinds.WORKLOADS:
+                hindered = bool(result.conflicts or result.waiting)
         return result
 
     async def remove(self, kind: Kind, key: Key, *, uid: str) -> None:
@@ -130,6 +135,8 @@ class Children:
         name = (kind, key)
         known = self._mirror.live(kind, key)
         if known is None:
+            if kind in kinds.WORKLOADS and owner is not None:
+                await self._seals.ensure(key.namespace)
             try:
                 await self._writer.create(kind, manifest, by=by)
             except AlreadyExists:
@@ -151,6 +158,8 @@ class Children:
         standing = _standing(kind, live, owner, deleting=known.deleting)
         if standing is not None:
             return standing
+        if known.fetch is not None and (known.fetch.succeeded or known.fetch.failed_at is not None):
+            return Matched()  # a Job that has ended runs nothing any more, whatever it would be today
         return await self._repair(name, manifest, live, digest, by)
 
     async def _repair(self, name: Name, manifest: Manifest, live: Manifest, digest: str, by: QueueKey) -> Matched:
@@ -163,7 +172,7 @@ class Children:
         if self._contested.get(name) == (digest, difference):
             return Matched(refused=((name, told),))
         logger.info("child differs", extra={"child": f"{kind.kind} {key.namespace}/{key.name}", "difference": difference})
-        if kind is kinds.CONFIG_MAP and live.get("immutable"):
+        if kind is kinds.JOB or (kind is kinds.CONFIG_MAP and live.get("immutable")):
             await self.remove(kind, key, uid=live["metadata"]["uid"])
             return Matched(changed=True, waiting=((name, f"{kind.kind} {key.name} is replaced"),))
         after = await self._writer.apply(kind, manifest, uid=live["metadata"]["uid"], by=by)
@@ -186,7 +195,7 @@ class Children:
 
 
 def _owned(manifest: Manifest, owner: Owner | None) -> Manifest:
-    if owner is None:
+    if owner is None or (_may_outlive(kinds.of(manifest)) and "ownerReferences" not in manifest["metadata"]):
         return manifest
     reference = {
         "apiVersion": names.API_VERSION,
@@ -198,19 +207,26 @@ def _owned(manifest: Manifest, owner: Owner | None) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [reference]}}
 
 
+def _may_outlive(kind: Kind) -> bool:
+    """Whether a child of this kind can be kept when its ModelDeployment goes: then it has no owner, and the next one takes it over."""
+    return kind is kinds.PERSISTENT_VOLUME_CLAIM
+
+
 def _standing(kind: Kind, live: Manifest, owner: Owner | None, *, deleting: bool = False) -> Matched | None:
     """Return why a live object cannot become the child, None if it is ours."""
     metadata: dict[str, Any] = live["metadata"]
     key = Key(metadata["namespace"], metadata["name"])
     controller = next((each for each in metadata.get("ownerReferences") or [] if each.get("controller")), None)
-    labelled = names.LABEL_COMPONENT in (metadata.get("labels") or {})
+    labels = metadata.get("labels") or {}
+    labelled = names.LABEL_COMPONENT in labels
     text = f"{kind.kind} {key.name}"
     if labelled and (deleting or "deletionTimestamp" in metadata):
         return Matched(waiting=(((kind, key), f"{text} is being deleted"),))
     if owner is None:
         ours, former = controller is None, False
     else:
-        ours = controller is not None and controller.get("uid") == owner.uid
+        kept = _may_outlive(kind) and controller is None and labels.get(names.LABEL_DEPLOYMENT) == owner.key.name
+        ours = kept or (controller is not None and controller.get("uid") == owner.uid)
         former = (
             controller is not None
             and controller.get("kind") == kinds.MODEL_DEPLOYMENT.kind

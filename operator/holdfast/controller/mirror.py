@@ -150,8 +150,11 @@ class Mirror:
 
     def pods(self, key: Key) -> list[PodView]:
         """Return the pods of the engines of a ModelDeployment."""
-        values = self._of_deployment(kinds.POD, key)
-        return [value.view for value in values if isinstance(value, PodRecord) and value.view is not None]
+        return self._pods(key, names.COMPONENT_ENGINE)
+
+    def fetchers(self, key: Key) -> list[PodView]:
+        """Return the pods of the Jobs that fetch for a ModelDeployment."""
+        return self._pods(key, names.COMPONENT_WEIGHTS)
 
     def children(self, key: Key) -> list[LiveObject]:
         """Return the children of a ModelDeployment that carry our label, whoever owns them."""
@@ -186,6 +189,10 @@ class Mirror:
         return len(self._entries[kind])
 
     # bookkeeping
+
+    def _pods(self, key: Key, component: str) -> list[PodView]:
+        records = (value for value in self._of_deployment(kinds.POD, key) if isinstance(value, PodRecord))
+        return [record.view for record in records if record.component == component and record.view is not None]
 
     def _of_deployment(self, kind: Kind, key: Key) -> list[Value]:
         linked = self._by_deployment.get(key)

@@ -17,10 +17,21 @@ from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
 from holdfast.controller.records import LiveObject, PodRecord, Unreadable, Value, pack
-from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, Meta, PodView, RevisionView, WeightsState
+from holdfast.domain.snapshot import (
+    ApprovalView,
+    DeploymentView,
+    EngineView,
+    FetchView,
+    Meta,
+    PodView,
+    RevisionView,
+    WeightsState,
+)
 
 _WEIGHTS: Final = "weights"
-"""Name of the init container that fetches and verifies."""
+"""Name of the container that fetches and verifies."""
+_WEIGHTS_IN: Final = {names.COMPONENT_ENGINE: "initContainerStatuses", names.COMPONENT_WEIGHTS: "containerStatuses"}
+"""Where pods report it, by their component."""
 _MESSAGE_LENGTH: Final = 512
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 
@@ -106,6 +117,7 @@ def _live(kind: Kind, raw: Manifest) -> LiveObject:
     engine = None
     if kind is kinds.DEPLOYMENT and component == names.COMPONENT_ENGINE and revision is not None:
         engine = _engine(raw, revision)
+    fetch = _fetch(raw, revision) if kind is kinds.JOB and revision is not None else None
     return LiveObject(
         kind=kind,
         key=_key(metadata),
@@ -116,7 +128,9 @@ def _live(kind: Kind, raw: Manifest) -> LiveObject:
         deployment=labels.get(names.LABEL_DEPLOYMENT),
         revision=revision,
         deleting="deletionTimestamp" in metadata,
+        created=_time(metadata.get("creationTimestamp")),
         engine=engine,
+        fetch=fetch,
         packed=pack(raw),
     )
 
@@ -128,6 +142,21 @@ def _engine(raw: Manifest, revision: int) -> EngineView:
         revision=revision,
         replicas=int(spec.get("replicas", 1)),
         ready_replicas=int(status.get("readyReplicas") or 0) if current else 0,
+    )
+
+
+def _fetch(raw: Manifest, revision: int) -> FetchView:
+    """Read how far a Job is (batch/v1 JobCondition)."""
+    found = {
+        condition.get("type"): condition
+        for condition in _dict(raw.get("status")).get("conditions") or []
+        if condition.get("status") == "True"
+    }
+    return FetchView(
+        revision=revision,
+        created=_time(_dict(raw.get("metadata")).get("creationTimestamp")),
+        succeeded="Complete" in found,
+        failed_at=_time(found["Failed"].get("lastTransitionTime")) if "Failed" in found else None,
     )
 
 
@@ -153,15 +182,15 @@ def _pod(raw: Manifest) -> PodRecord:
         deleting=deleting,
         address=status.get("podIP"),
         config=_dict(metadata.get("annotations")).get(names.ANNOTATION_CONFIG),
-        view=_pod_view(metadata, status, ready) if component == names.COMPONENT_ENGINE else None,
+        view=_pod_view(metadata, status, ready, _WEIGHTS_IN[component]) if component in _WEIGHTS_IN else None,
     )
 
 
-def _pod_view(metadata: Manifest, status: Manifest, ready: bool) -> PodView | None:
+def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str) -> PodView | None:
     revision = _number(_dict(metadata.get("labels")).get(names.LABEL_REVISION))
     if revision is None:
         return None
-    containers = status.get("initContainerStatuses") or []
+    containers = status.get(weights_in) or []
     weights: Manifest = next((container for container in containers if container.get("name") == _WEIGHTS), {})
     state, reason, message = _weights(weights)
     return PodView(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from holdfast.api import names
 from holdfast.api.names import Key
 from holdfast.api.reasons import ConditionType
 from holdfast.cluster import kinds
@@ -20,7 +21,7 @@ from holdfast.controller.mirror import Mirror
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Decide, Gateways, Renderer
 from holdfast.controller.queue import WorkQueue
-from holdfast.controller.records import Unreadable
+from holdfast.controller.records import LiveObject, Unreadable
 from holdfast.controller.resolutions import Resolutions
 from holdfast.controller.snapshots import Blind, Snapshots
 from holdfast.controller.writer import Writer
@@ -39,6 +40,11 @@ _RACES: Final = 5
 """Lost races of one visit; then others get their turn first."""
 _SOONEST: Final = 0.05
 """Seconds before a wake-up at least: the clocks differ by fractions of a second."""
+_PASSING: Final = (kinds.JOB, kinds.NETWORK_POLICY)
+"""Kinds of which a revision has an object with one type of cache and none with another."""
+
+_Group = tuple[Sequence[Manifest], str | None]
+"""Children that stand or fall together, or what keeps them from being rendered."""
 
 
 class Reconciler:
@@ -134,22 +140,22 @@ class Reconciler:
         await self._make_sure(key, snapshot, plan)
         owner = Owner(key=key, uid=deployment.meta.uid)
         result = Matched()
-        if deployment.spec is not None:
-            for objects, missing in self._desired(snapshot, plan):
-                if missing is not None:
-                    result += Matched(refused=(((kinds.MODEL_REVISION, key), missing),))
-                result += await self._children.match(objects, by=key, owner=owner)
+        groups = self._desired(snapshot, plan) if deployment.spec is not None else []
+        for objects, missing in groups:
+            if missing is not None:
+                result += Matched(refused=(((kinds.MODEL_REVISION, key), missing),))
+            result += await self._children.match(objects, by=key, owner=owner)
         for child in self._snapshots.owned(deployment):
-            if child.revision in plan.remove and not child.deleting:
+            if not child.deleting and (child.revision in plan.remove or _is_over(child, plan, groups)):
                 await self._children.remove(child.kind, child.key, uid=child.uid)
                 logger.info("child removed", extra={"deployment": key, "child": f"{child.kind.kind} {child.key.name}"})
                 result += Matched(changed=True)
         return result
 
-    def _desired(self, snapshot: Snapshot, plan: Plan) -> list[tuple[Sequence[Manifest], str | None]]:
-        """Return the children in the groups that stand or fall together, or what keeps a group from being rendered."""
+    def _desired(self, snapshot: Snapshot, plan: Plan) -> list[_Group]:
+        """Return the children."""
         deployment = snapshot.deployment
-        groups: list[tuple[Sequence[Manifest], str | None]] = [(self._renderer.shared_objects(deployment), None)]
+        groups: list[_Group] = [(self._renderer.shared_objects(deployment), None)]
         by_number = {view.spec.number: view for view in snapshot.revisions}
         for intent in plan.engines:
             revision = by_number.get(intent.revision)
@@ -207,3 +213,14 @@ class Reconciler:
         self._writes.forget(key)
         self._queue.forget(key)
         self._observer.deployment(key, None)
+
+
+def _is_over(child: LiveObject, plan: Plan, groups: Sequence[_Group]) -> bool:
+    """Whether a child of a revision that runs has to go: a Job that has to fetch anew, or what this cache has no use for."""
+    if child.kind is kinds.JOB and child.revision in plan.renew:
+        return True
+    if child.kind not in _PASSING:
+        return False
+    wanted = {(kinds.of(each), each["metadata"]["name"]) for objects, _ in groups for each in objects}
+    rendered = {each["metadata"]["labels"].get(names.LABEL_REVISION) for objects, _ in groups for each in objects}
+    return str(child.revision) in rendered and (child.kind, child.key.name) not in wanted

@@ -7,12 +7,13 @@ views that decisions read, pods as a few fields, and all other children packed, 
 import json
 import zlib
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from holdfast.api.names import Key
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
-from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, Meta, PodView, RevisionView
+from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, FetchView, Meta, PodView, RevisionView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,11 @@ class LiveObject:
     revision: int | None
     """Label: the revision that it belongs to."""
     deleting: bool
+    created: datetime
     engine: EngineView | None = None
     """For the Deployment of an engine."""
+    fetch: FetchView | None = None
+    """For a Job that fetches."""
     packed: bytes = field(repr=False)
 
     def manifest(self) -> Manifest:
@@ -59,7 +63,7 @@ def pack(raw: Manifest) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRecord:
-    """A pod of an engine or of a gateway."""
+    """A pod of an engine, of a Job that fetches, or of a gateway."""
 
     key: Key
     uid: str
@@ -78,7 +82,7 @@ class PodRecord:
     config: str | None
     """Its annotation holdfast.dev/config."""
     view: PodView | None
-    """For a pod of an engine."""
+    """For a pod of an engine or of a Job that fetches."""
 
 
 Value = DeploymentView | RevisionView | ApprovalView | Unreadable | LiveObject | PodRecord

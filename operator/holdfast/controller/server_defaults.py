@@ -1,6 +1,6 @@
 """Which fields the API server fills in by itself, and with what.
 
-From the defaulting functions of Kubernetes 1.36: pkg/apis/{apps,core,networking}/v1/defaults.go, and for Services the IP
+From the defaulting functions of Kubernetes 1.36: pkg/apis/{apps,batch,core,networking}/v1/defaults.go, and for Services the IP
 allocation of pkg/registry/core/service/storage/alloc.go. A field that is not here is not a default, so it is a difference.
 """
 
@@ -27,6 +27,16 @@ _CONTAINER: Final[dict[str, object]] = {
     "terminationMessagePolicy": "File",
 }
 _PROBE: Final[dict[str, object]] = {"failureThreshold": 3, "periodSeconds": 10, "successThreshold": 1, "timeoutSeconds": 1}
+_JOB: Final[dict[str, object]] = {
+    "backoffLimit": 6,
+    "completionMode": "NonIndexed",
+    "completions": 1,
+    "parallelism": 1,
+    "podReplacementPolicy": "TerminatingOrFailed",
+    "selector": ANY,  # by the Job's uid
+    "suspend": False,
+}
+_JOB_LABELS: Final = ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "controller-uid", "job-name")
 _ROLLING: Final[dict[str, object]] = {"maxSurge": "25%", "maxUnavailable": "25%"}
 _VOLUMES: Final = frozenset({"configMap", "secret", "projected", "downwardAPI"})
 _PROBES: Final = frozenset({"livenessProbe", "readinessProbe", "startupProbe"})
@@ -45,6 +55,11 @@ _BY_PATH: Final[dict[Kind, dict[tuple[str, ...], dict[str, object]]]] = {
         ("spec", "template", "metadata", "annotations"): {
             "kubectl.kubernetes.io/restartedAt": ANY,  # undoing `kubectl rollout restart` would replace all pods once more
         },
+        _TEMPLATE: _POD,
+    },
+    kinds.JOB: {
+        ("spec",): _JOB,
+        ("spec", "template", "metadata", "labels"): dict.fromkeys(_JOB_LABELS, ANY),
         _TEMPLATE: _POD,
     },
     kinds.SERVICE: {
@@ -85,7 +100,7 @@ def tolerated(kind: Kind, path: tuple[str, ...], name: str, desired: Manifest) -
         return "TCP"
     if kind is kinds.SERVICE and len(path) > 1 and path[-2] == "ports" and name == "targetPort":
         return desired.get("port")
-    if kind is kinds.DEPLOYMENT and path[:3] == _TEMPLATE:
+    if kind in kinds.WORKLOADS and path[:3] == _TEMPLATE:
         return _in_pod(path[3:], name, desired)
     return None
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from holdfast.api.names import Key, revision_name
+from holdfast.api.names import Key, revision_name, weights_claim_name
+from holdfast.cluster import kinds
 from holdfast.controller.children import Matched
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.ports import Gateways
@@ -53,6 +54,9 @@ class Snapshots:
             approvals=tuple(sorted(self._approvals(key), key=_age)),
             engines=self._engines(deployment, matched),
             pods=tuple(self._mirror.pods(key)),
+            fetches=tuple(child.fetch for child in self.owned(deployment) if child.fetch is not None and not child.deleting),
+            fetchers=tuple(self._mirror.fetchers(key)),
+            claim_created=self._claim_created(key),
             gateway=gateway,
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
@@ -62,6 +66,10 @@ class Snapshots:
     def owned(self, deployment: DeploymentView) -> list[LiveObject]:
         """Return the children that a ModelDeployment really owns."""
         return [child for child in self._mirror.children(deployment.meta.key) if child.owner_uid == deployment.meta.uid]
+
+    def _claim_created(self, key: Key) -> datetime | None:
+        claim = self._mirror.live(kinds.PERSISTENT_VOLUME_CLAIM, Key(key.namespace, weights_claim_name(key.name)))
+        return claim.created if claim is not None and not claim.deleting else None
 
     def _approvals(self, key: Key) -> Iterable[ApprovalView]:
         return (each for each in self._mirror.approvals(key) if isinstance(each, ApprovalView))

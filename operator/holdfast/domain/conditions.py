@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from holdfast.api.deployment import Condition, ModelDeploymentStatus, RequestState
+from holdfast.api.deployment import Condition, ModelDeploymentStatus, RequestState, WeightsKept
 from holdfast.api.reasons import ConditionType, Phase, Reason
-from holdfast.domain import lookup, proposal, routing
+from holdfast.domain import lookup, proposal, routing, upstream, weights
 from holdfast.domain.rollout import next_wake
 from holdfast.domain.snapshot import ResolutionFailed, Snapshot, WeightsState
 
@@ -43,13 +43,18 @@ def observe(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) ->
             "phase": status.phase or Phase.PENDING,
             "url": f"http://{meta.key.name}.{meta.key.namespace}.svc/v1",
             "ready_replicas": ready,
+            "weights": list(weights.kept(snapshot, status)) or None,
+            "upstream": upstream.observed(snapshot, status, now),
         }
     )
     findings: dict[ConditionType, _Finding | None] = {
         ConditionType.READY: _ready(snapshot, status),
         ConditionType.APPROVED: _approved(snapshot, status),
         ConditionType.PINNED: _pinned(snapshot, status),
+        ConditionType.DURABLE: _durable(status),
         ConditionType.FALLBACK: _fallback(status),
+        ConditionType.UPSTREAM_MOVED: _verdict(upstream.moved(snapshot, status)),
+        ConditionType.UPSTREAM_AVAILABLE: _verdict(upstream.available(snapshot, status)),
         ConditionType.RECONCILING: _reconciling(status),
         ConditionType.STALLED: _stalled(snapshot, status),
     }
@@ -72,6 +77,10 @@ def _condition(kind: ConditionType, finding: _Finding, before: Condition | None,
         reason=finding.reason,
         message=finding.message[:1024],
     )
+
+
+def _verdict(verdict: upstream.Verdict | None) -> _Finding | None:
+    return _Finding(*verdict) if verdict is not None else None
 
 
 def _observed_weight(snapshot: Snapshot, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
@@ -124,8 +133,8 @@ def _approved(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
 
 
 def _pinned(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
-    for pod in sorted(snapshot.pods, key=lambda pod: pod.name):
-        if pod.weights_reason is not None and pod.weights is not WeightsState.VERIFIED and not pod.deleting:
+    for pod in weights.failures(snapshot):
+        if pod.weights_reason is not None:
             return _Finding("False", pod.weights_reason, f"pod {pod.name}: {pod.weights_message}")
     desired, resolution = status.desired, snapshot.resolution
     wanted = proposal.declared(snapshot)
@@ -156,6 +165,17 @@ def _unresolved_before(snapshot: Snapshot, kind: ConditionType) -> _Finding | No
             if before.type is kind and before.reason in _UNRESOLVED and before.observed_generation == deployment.meta.generation
         ),
         None,
+    )
+
+
+def _durable(status: ModelDeploymentStatus) -> _Finding | None:
+    if not status.weights:
+        return None
+    fetched = [found for found in status.weights if found.kept is WeightsKept.UPSTREAM]
+    if not fetched:
+        return _Finding("True", Reason.WEIGHTS_OWNED, "new pods start whatever happens upstream")
+    return _Finding(
+        "False", Reason.WEIGHTS_UPSTREAM, "; ".join(f"revision {found.revision}: {found.message}" for found in fetched)
     )
 
 

@@ -8,7 +8,7 @@ when no write is left: intent is persisted before its effect.
 from datetime import datetime
 
 from holdfast.api.deployment import Desired
-from holdfast.domain import approvals, capacity, conditions, proposal, rollout
+from holdfast.domain import approvals, capacity, conditions, proposal, rollout, upstream, weights
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import CreateRevision, Plan, Write, WriteRevisionStatus, WriteStatus
 from holdfast.domain.proposal import Unresolved
@@ -37,12 +37,15 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
     transition = moved or Transition(snapshot.deployment.status)
     status = conditions.observe(snapshot, transition.status, now)
     changed = status != snapshot.deployment.status
-    times = [rollout.next_wake(snapshot), unresolved.retry_at if unresolved is not None else None]
+    retry = unresolved.retry_at if unresolved is not None else None
+    times = [rollout.next_wake(snapshot), weights.next_wake(snapshot), retry]
+    notes = (*transition.notes, *upstream.notes(snapshot.deployment.status.upstream, status.upstream))
     return Plan(
-        write=WriteStatus(status=status, notes=transition.notes) if changed else None,
+        write=WriteStatus(status=status, notes=notes) if changed else None,
         resolve=unresolved is not None and unresolved.ask,
         engines=capacity.engines(snapshot),
         remove=capacity.removable(snapshot),
+        renew=weights.to_renew(snapshot, now),
         wake_at=min((time for time in times if time is not None), default=None),
     )
 
@@ -63,4 +66,6 @@ def _complete(snapshot: Snapshot, write: Write, now: datetime) -> Write:
     """Let every write of the status carry the conditions that belong to it."""
     if not isinstance(write, WriteStatus):
         return write
-    return WriteStatus(status=conditions.observe(snapshot, write.status, now), notes=write.notes)
+    status = conditions.observe(snapshot, write.status, now)
+    notes = (*write.notes, *upstream.notes(snapshot.deployment.status.upstream, status.upstream))
+    return WriteStatus(status=status, notes=notes)

@@ -76,5 +76,7 @@ class Plan:
     """Revisions to run. What runs and is in neither tuple is left alone."""
     remove: tuple[int, ...] = ()
     """Revisions that run and no longer may: no gateway pod can route to them."""
+    renew: tuple[int, ...] = ()
+    """Revisions whose Job is deleted, so that another one fetches their files."""
     wake_at: datetime | None = None
     """When to decide again though nothing changed."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from holdfast.api.deployment import Candidate, ModelDeploymentStatus, RequestState, RevisionRole
 from holdfast.api.names import TOTAL_WEIGHT
 from holdfast.api.reasons import Phase, Reason
-from holdfast.domain import defaults, lookup, routing
+from holdfast.domain import defaults, lookup, routing, weights
 from holdfast.domain.approvals import aborting
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import Note, WriteRevisionStatus
@@ -113,7 +113,7 @@ def _prepare(snapshot: Snapshot, now: datetime) -> Transition | None:
     deadline = defaults.load_deadline(rollout)
     if now < candidate.started_at + deadline:
         return None
-    why = next((pod.weights_message for pod in snapshot.pods if pod.revision == candidate.revision and pod.weights_reason), "")
+    why = next((pod.weights_message for pod in weights.failures(snapshot) if pod.revision == candidate.revision), "")
     message = f"revision {candidate.revision} was not ready within {int(deadline.total_seconds())} s"
     return aborting(status, Reason.CANDIDATE_NEVER_READY, f"{message}: {why}" if why else message, RequestState.ABORTED)
 

@@ -13,6 +13,7 @@ from holdfast.cluster.kinds import Kind
 from holdfast.controller.children import Children, Owner
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.queue import WorkQueue
+from holdfast.controller.seals import Seals
 from holdfast.controller.writer import Writer
 from model.fake_cluster import FakeCluster
 from unit.controller.objects import Manifest, owner
@@ -59,7 +60,7 @@ class Bench:
     def restart(self) -> None:
         self.mirror = Mirror()
         queue = WorkQueue(clock=lambda: 0.0, rng=random.Random(1))  # noqa: S311
-        self.children = Children(self.mirror, Writer(self.cluster, self.mirror, queue))
+        self.children = Children(self.mirror, Writer(self.cluster, self.mirror, queue), Seals(self.cluster, bytes))
 
     def hear(self) -> None:
         for kind in kinds.CHILDREN:
@@ -168,7 +169,7 @@ async def test_no_pod_runs_behind_somebody_elses_service(bench: Bench) -> None:
 
 async def test_a_workload_comes_last(bench: Bench) -> None:
     await bench.children.match([workload(), service(), config("[]")], by=KEY, owner=OWNER)
-    assert [call.kind.kind for call in bench.cluster.writes()] == ["Service", "ConfigMap", "Deployment"]
+    assert [call.kind.kind for call in bench.cluster.writes()] == ["Service", "ConfigMap", "Secret", "Deployment"]
 
 
 async def test_the_child_of_a_former_owner_of_the_same_name_is_waited_for(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from holdfast.controller.gateway import GatewayReconciler
 from holdfast.controller.keys import GatewayKey, QueueKey
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.queue import WorkQueue
+from holdfast.controller.seals import Seals
 from holdfast.controller.writer import Writer
 from holdfast.domain.gateway import Routing, cluster_names, parse_clusters
 from holdfast.sources.gateway import GatewayAnswer
@@ -67,7 +68,7 @@ class Namespace:
         self.mirror = Mirror()
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))  # noqa: S311 - spreads retries
         writer = Writer(self.cluster, self.mirror, self.queue)
-        self.children = Children(self.mirror, writer)
+        self.children = Children(self.mirror, writer, Seals(self.cluster, bytes))
         self.reconciler = GatewayReconciler(
             cluster=self.cluster,
             mirror=self.mirror,
