@@ -10,7 +10,7 @@ from holdfast.api.names import Key
 from holdfast.cluster import kinds
 from holdfast.controller.assembly import Controller, MakeGateway, assemble
 from holdfast.controller.observer import Observer, Outcome
-from holdfast.controller.ports import Decide, Renderer, Resolver
+from holdfast.controller.ports import Decide, Renderer, Resolver, Upstream
 from holdfast.domain.decide import decide
 from holdfast.render import deployment as renderer
 from model.fake_cluster import FakeCluster
@@ -24,6 +24,7 @@ class OperatorProcess:
         cluster: FakeCluster,
         *,
         resolver: Resolver | None = None,
+        upstream: Upstream | None = None,
         decide: Decide = decide,
         renderer: Renderer = renderer,
         make_gateway: MakeGateway = standins.make_gateway,
@@ -34,6 +35,7 @@ class OperatorProcess:
         self.controller: Controller = assemble(
             cluster=cluster,
             resolver=resolver or standins.Hub(),
+            upstream=upstream or standins.Upstream(),
             renderer=renderer,
             decide=decide,
             make_gateway=make_gateway,

@@ -1,6 +1,6 @@
 """Small stand-ins for the neighbours of the controller, for tests that are not about those."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from builders import files
@@ -15,7 +15,15 @@ from holdfast.controller.mirror import Mirror
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.writer import Writer
 from holdfast.domain.routing import intended_arms
-from holdfast.domain.snapshot import DeploymentView, GatewayReport, GatewayView, Published
+from holdfast.domain.snapshot import (
+    DeploymentView,
+    GatewayReport,
+    GatewayView,
+    Published,
+    RepositoryMissing,
+    RepositorySeen,
+)
+from holdfast.sources.hub_upstream import Look
 
 POD = "gateway-pod"
 
@@ -38,6 +46,22 @@ class Hub:
             manifest_digest=manifest_digest(found),
             files=found,
         )
+
+
+@dataclass
+class Upstream:
+    """A Hub on which nothing ever changes, or what a test puts there."""
+
+    found: dict[str, RepositorySeen | RepositoryMissing] = field(default_factory=dict)
+    failure: Exception | None = None
+    looks: list[str] = field(default_factory=list)
+
+    async def look(self, repository: str, commits: Collection[str]) -> Look:
+        self.looks.append(repository)
+        if self.failure is not None:
+            raise self.failure
+        still = RepositorySeen(name=repository, refs={"refs/heads/main": min(commits)}, commits={c: {} for c in commits})
+        return Look(found=self.found.get(repository, still), requests=2 + len(commits))
 
 
 @dataclass

@@ -28,6 +28,7 @@ from holdfast.render import deployment as renderer
 from holdfast.settings import OperatorSettings, SettingsError
 from holdfast.sources.gateway import GatewayPoller
 from holdfast.sources.hub import HubResolver, read_token
+from holdfast.sources.hub_upstream import HubUpstream
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +80,12 @@ async def serve(settings: OperatorSettings) -> None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         resolver = HubResolver(settings.hub_endpoint, token=partial(read_token, settings.hub_token_file))
         stack.push_async_callback(resolver.close)
+        upstream = HubUpstream(settings.hub_endpoint, token=partial(read_token, settings.hub_token_file))
+        stack.push_async_callback(upstream.close)
         controller = assemble(
             cluster=KubeCluster(client, on_write=metrics.wrote),
             resolver=resolver,
+            upstream=upstream,
             renderer=renderer,
             decide=decide,
             make_gateway=partial(GatewayReconciler, poller=GatewayPoller(session), image=settings.gateway_image, clock=clock),
@@ -99,6 +103,7 @@ async def serve(settings: OperatorSettings) -> None:
         )
         stack.push_async_callback(controller.resolutions.close)
         metrics.watch_queue(controller.queue)
+        metrics.watch_upstream(controller.upstream)
         stack.enter_context(metrics.serve(settings.listen_address, settings.metrics_port))
         await controller.resync.start()
         logger.info("started", extra={"version": __version__, "namespaces": ",".join(settings.namespaces) or "all"})
@@ -107,6 +112,7 @@ async def serve(settings: OperatorSettings) -> None:
             # These exist before kopf starts: at its end kopf cancels every task that came after it.
             tasks = [group.create_task(controller.worker.run(), name=f"worker {n}") for n in range(_WORKERS)]
             tasks.append(group.create_task(controller.resync.run(), name="resync"))
+            tasks.append(group.create_task(controller.upstream.run(), name="upstream"))
             await _watch(settings, runtime)
             for task in tasks:
                 task.cancel()

@@ -1,8 +1,8 @@
 """Metrics of the operator in Prometheus' format."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -22,6 +22,7 @@ from holdfast.api.reasons import Phase, Reason, RefusalReason
 from holdfast.cluster.kinds import Kind
 from holdfast.controller.observer import Observer, Outcome
 from holdfast.controller.queue import WorkQueue
+from holdfast.controller.upstream import UpstreamWatch
 
 _SERIES: Final = 5000
 """ModelDeployments with series of their own; those beyond are counted by phase only, so that Prometheus is not flooded."""
@@ -47,6 +48,17 @@ class Metrics(Observer):
         self._transitions = self._counter("holdfast_transitions", "Transitions of ModelDeployments.", "reason")
         self._refusals = self._counter("holdfast_refused_approvals", "ModelApprovals that were refused.", "reason")
         self._resolutions = self._counter("holdfast_resolutions", "Questions to the Hub, by outcome.", "outcome")
+        self._checks = self._counter("holdfast_upstream_checks", "Looks at repositories upstream, by outcome.", "outcome")
+        self._asked = self._counter("holdfast_upstream_requests", "Requests to the Hub to see what it publishes.")
+        self._checked_at = self._gauge(
+            "holdfast_upstream_last_check_timestamp_seconds", "When a repository was last looked at, in seconds since 1970."
+        )
+        self._found = self._gauge(
+            "holdfast_upstream_findings", "ModelDeployments of which something upstream is no longer as pinned.", "reason"
+        )
+        self._finding = self._gauge(
+            "holdfast_upstream_finding", "1 while something upstream is no longer as pinned.", "namespace", "name", "reason"
+        )
         self._weights = self._counter("holdfast_weights_failures", "Pods whose weights were refused or missing.", "reason")
         self._phases = self._gauge("holdfast_deployments", "ModelDeployments by phase.", "phase")
         self._phase = self._gauge(
@@ -69,6 +81,7 @@ class Metrics(Observer):
             registry=self.registry,
         )
         self._known: dict[Key, tuple[Phase, bool]] = {}
+        self._upstream: dict[Key, frozenset[Reason]] = {}
         self._shown: set[Key] = set()
         for phase in Phase:
             self._phases.labels(phase)
@@ -78,6 +91,12 @@ class Metrics(Observer):
         self._gauge("holdfast_queue_depth", "Keys that wait for a worker.").set_function(queue.depth)
         oldest = self._gauge("holdfast_queue_oldest_age_seconds", "For how long the key that waits longest has waited.")
         oldest.set_function(queue.oldest_age)
+
+    def watch_upstream(self, watch: UpstreamWatch) -> None:
+        """Report the state of the looks upstream whenever it is asked for."""
+        self._gauge("holdfast_upstream_repositories", "Repositories that are looked at.").set_function(watch.repositories)
+        overdue = self._gauge("holdfast_upstream_overdue_seconds", "For how long the repository that waits longest has waited.")
+        overdue.set_function(watch.overdue)
 
     @contextmanager
     def serve(self, address: str, port: int) -> Iterator[None]:
@@ -115,7 +134,14 @@ class Metrics(Observer):
     def weights_failed(self, reason: Reason) -> None:  # noqa: D102
         self._weights.labels(reason).inc()
 
+    def upstream_checked(self, outcome: str, requests: int, at: datetime | None) -> None:  # noqa: D102
+        self._checks.labels(outcome).inc()
+        self._asked.inc(requests)
+        if at is not None:
+            self._checked_at.set(at.timestamp())
+
     def deployment(self, key: Key, status: ModelDeploymentStatus | None) -> None:  # noqa: D102
+        self._findings(key, status)
         now = (status.phase or Phase.PENDING, status.fallback is not None) if status is not None else None
         before = self._known.pop(key, None)
         if now is not None:
@@ -135,6 +161,21 @@ class Metrics(Observer):
             self._phase.labels(*key, now[0]).set(1)
             if now[1]:
                 self._fallback.labels(*key).set(1)
+
+    def _findings(self, key: Key, status: ModelDeploymentStatus | None) -> None:
+        sources = status.upstream.sources if status is not None and status.upstream is not None else ()
+        now = frozenset(finding.reason for source in sources for finding in source.findings or ())
+        before = self._upstream.pop(key, frozenset())
+        if now:
+            self._upstream[key] = now
+        for reason in before - now:
+            self._found.labels(reason).dec()
+            with suppress(KeyError):  # it was beyond those with series of their own
+                self._finding.remove(*key, reason)
+        for reason in now - before:
+            self._found.labels(reason).inc()
+            if len(self._upstream) <= _SERIES:
+                self._finding.labels(*key, reason).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

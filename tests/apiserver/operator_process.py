@@ -16,7 +16,7 @@ from holdfast.cluster.kinds import Kind
 from holdfast.cluster.kube import KubeCluster
 from holdfast.controller.assembly import Controller, assemble
 from holdfast.controller.observer import Observer
-from holdfast.controller.ports import Resolver
+from holdfast.controller.ports import Resolver, Upstream
 from holdfast.domain.decide import decide
 from holdfast.probes import Health
 from holdfast.render import deployment as renderer
@@ -56,7 +56,12 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    namespace: str, *, resolver: Resolver | None = None, watching: bool = True, observer: Observer | None = None
+    namespace: str,
+    *,
+    resolver: Resolver | None = None,
+    upstream: Upstream | None = None,
+    watching: bool = True,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Running]:
     """Run an operator for one namespace; $KUBECONFIG says where. Without `watching` there is no kopf, so nothing is heard."""
     client = await connect(agent="holdfast-operator-test")
@@ -66,6 +71,7 @@ async def running(
     controller = assemble(
         cluster=cluster,
         resolver=resolver or standins.Hub(),
+        upstream=upstream or standins.Upstream(),
         renderer=renderer,
         decide=decide,
         make_gateway=standins.make_gateway,
@@ -74,6 +80,7 @@ async def running(
         namespaces=(namespace,),
         clock=clock,
         rng=random.Random(1),  # noqa: S311
+        random_bytes=bytes,
         observer=observer or Observer(),
     )
     stop = asyncio.Event()

@@ -77,6 +77,7 @@ class OperatorRun:
         self.controller = assemble(
             cluster=GatedCluster(cluster, self.gates),
             resolver=Hub(),
+            upstream=standins.Upstream(),
             renderer=renderer,
             decide=decide,
             make_gateway=partial(

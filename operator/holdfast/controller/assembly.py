@@ -12,13 +12,14 @@ from holdfast.controller.feed import Feed
 from holdfast.controller.keys import GatewayKey
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.observer import Observer
-from holdfast.controller.ports import Decide, Gateways, Renderer, Resolver
+from holdfast.controller.ports import Decide, Gateways, Renderer, Resolver, Upstream
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.reconciler import Reconciler
 from holdfast.controller.resolutions import Resolutions
 from holdfast.controller.resync import Resync
 from holdfast.controller.seals import Seals
 from holdfast.controller.snapshots import Snapshots
+from holdfast.controller.upstream import UpstreamWatch
 from holdfast.controller.worker import Worker
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
@@ -52,6 +53,7 @@ class Controller:
     feed: Feed
     resync: Resync
     resolutions: Resolutions
+    upstream: UpstreamWatch
     worker: Worker
 
 
@@ -59,6 +61,7 @@ def assemble(
     *,
     cluster: Cluster,
     resolver: Resolver,
+    upstream: Upstream,
     renderer: Renderer,
     decide: Decide,
     make_gateway: MakeGateway,
@@ -75,6 +78,7 @@ def assemble(
     Args:
         cluster: the cluster to bring into order.
         resolver: whom to ask for the files of models.
+        upstream: whom to ask for what is published now.
         renderer: turns revisions into manifests.
         decide: what to do next.
         make_gateway: makes the reconciler of gateways.
@@ -94,6 +98,7 @@ def assemble(
     feed = Feed(mirror=mirror, queue=queue, observer=observer)
     gateway = make_gateway(cluster=cluster, mirror=mirror, writer=writer, children=children, queue=queue)
     resolutions = Resolutions(resolver=resolver, renderer=renderer, queue=queue, now=cluster.now, rng=rng, observer=observer)
+    watch = UpstreamWatch(hub=upstream, queue=queue, now=cluster.now, clock=clock, rng=rng, observer=observer)
     reconciler = Reconciler(
         cluster=cluster,
         mirror=mirror,
@@ -101,8 +106,9 @@ def assemble(
         writer=writer,
         writes=Writes(writer=writer, recorder=recorder, observer=observer),
         children=children,
-        snapshots=Snapshots(mirror=mirror, gateways=gateway, resolutions=resolutions, settings=settings),
+        snapshots=Snapshots(mirror=mirror, gateways=gateway, resolutions=resolutions, upstream=watch, settings=settings),
         resolutions=resolutions,
+        upstream=watch,
         gateways=gateway,
         renderer=renderer,
         decide=decide,
@@ -123,6 +129,7 @@ def assemble(
             rng=rng,
         ),
         resolutions=resolutions,
+        upstream=watch,
         worker=Worker(
             queue=queue,
             mirror=mirror,

@@ -1,6 +1,6 @@
 """What the controller tells about its own work; `holdfast.metrics` counts it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from holdfast.api.decision import Gate
@@ -35,6 +35,9 @@ class Observer:
 
     def resolved(self, outcome: str) -> None:
         """The Hub was asked; the outcome is ``Resolved``, ``Cancelled`` or a `Reason`."""
+
+    def upstream_checked(self, outcome: str, requests: int, at: datetime | None) -> None:
+        """The Hub was asked what it publishes; the outcome is ``Checked`` or a `Reason`, and `at` is the time of an answer."""
 
     def weights_failed(self, reason: Reason) -> None:
         """The weights container of a pod reported a failure."""

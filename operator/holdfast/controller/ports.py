@@ -1,6 +1,6 @@
 """What the controller needs of its neighbours. The composition root brings the real ones, tests bring small ones of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from holdfast.api.revision import ResolvedModel, ResolvedSource
 from holdfast.cluster.port import Manifest
 from holdfast.domain.plan import Plan
 from holdfast.domain.snapshot import DeploymentView, GatewayView, RevisionView, Snapshot
+from holdfast.sources.hub_upstream import Look
 
 Decide = Callable[[Snapshot, datetime], Plan]
 """`holdfast.domain.decide.decide`."""
@@ -23,6 +24,18 @@ class Resolver(Protocol):
 
         Raises:
             holdfast.sources.hub_errors.HubError: why there is none, with a `Reason`.
+        """
+        ...
+
+
+class Upstream(Protocol):
+    """`holdfast.sources.hub_upstream.HubUpstream`."""
+
+    async def look(self, repository: str, commits: Collection[str]) -> Look:
+        """Look at a repository and at pinned commits of it.
+
+        Raises:
+            holdfast.sources.hub_errors.HubError: the Hub gave no usable answer.
         """
         ...
 

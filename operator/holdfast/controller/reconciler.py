@@ -24,6 +24,7 @@ from holdfast.controller.queue import WorkQueue
 from holdfast.controller.records import LiveObject, Unreadable
 from holdfast.controller.resolutions import Resolutions
 from holdfast.controller.snapshots import Blind, Snapshots
+from holdfast.controller.upstream import UpstreamWatch
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
 from holdfast.domain.plan import Plan
@@ -61,6 +62,7 @@ class Reconciler:
         children: Children,
         snapshots: Snapshots,
         resolutions: Resolutions,
+        upstream: UpstreamWatch,
         gateways: Gateways,
         renderer: Renderer,
         decide: Decide,
@@ -74,6 +76,7 @@ class Reconciler:
         self._children = children
         self._snapshots = snapshots
         self._resolutions = resolutions
+        self._upstream = upstream
         self._gateways = gateways
         self._renderer = renderer
         self._decide = decide
@@ -190,6 +193,7 @@ class Reconciler:
 
     def _ask(self, key: Key, snapshot: Snapshot, plan: Plan) -> None:
         spec = snapshot.deployment.spec
+        self._upstream.want(key, snapshot)
         if spec is not None and plan.resolve:
             self._resolutions.want(key, spec.model)
         elif plan.write is None and (spec is None or current_desired(snapshot) is not None):
@@ -209,6 +213,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._resolutions.release(key)
+        self._upstream.release(key)
         self._matched.pop(key, None)
         self._writes.forget(key)
         self._queue.forget(key)

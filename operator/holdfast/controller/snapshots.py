@@ -11,6 +11,7 @@ from holdfast.controller.mirror import Mirror
 from holdfast.controller.ports import Gateways
 from holdfast.controller.records import LiveObject, Unreadable
 from holdfast.controller.resolutions import Resolutions
+from holdfast.controller.upstream import UpstreamWatch
 from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, RevisionView, Settings, Snapshot
 
 
@@ -20,10 +21,13 @@ class Blind:
 
 
 class Snapshots:
-    """Builds snapshots from the mirror, the gateways and the answers of the Hub."""
+    """Builds snapshots from the mirror, the gateways, the answers of the Hub and what it publishes."""
 
-    def __init__(self, *, mirror: Mirror, gateways: Gateways, resolutions: Resolutions, settings: Settings) -> None:
+    def __init__(
+        self, *, mirror: Mirror, gateways: Gateways, resolutions: Resolutions, upstream: UpstreamWatch, settings: Settings
+    ) -> None:
         self._mirror = mirror
+        self._upstream = upstream
         self._gateways = gateways
         self._resolutions = resolutions
         self._settings = settings
@@ -58,6 +62,7 @@ class Snapshots:
             fetchers=tuple(self._mirror.fetchers(key)),
             claim_created=self._claim_created(key),
             gateway=gateway,
+            upstream=self._upstream.find(key),
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
             refused=(*(text for _, text in matched.refused), *self._gateways.problems(key)),

@@ -16,6 +16,7 @@ DEFAULT_STICKINESS_HEADER: Final = "x-user-id"
 DEFAULT_LOAD_DEADLINE_SECONDS: Final = 2700
 DEFAULT_DRAIN_SECONDS: Final = 30
 DEFAULT_TTL_SECONDS: Final = 86_400
+DEFAULT_UPSTREAM_CHECK_SECONDS: Final = 21_600
 UNREADY_GRACE: Final = timedelta(seconds=30)
 """How long a candidate that takes traffic may be without a ready pod before it is aborted: a replaced pod is not a failure."""
 
@@ -39,6 +40,13 @@ def drain_time(spec: ModelDeploymentSpec) -> timedelta:
     if spec.serving is None or spec.serving.drain_seconds is None:
         return timedelta(seconds=DEFAULT_DRAIN_SECONDS)
     return timedelta(seconds=spec.serving.drain_seconds)
+
+
+def upstream_check(spec: ModelDeploymentSpec | None) -> timedelta | None:
+    """How often what is published upstream is compared with what is pinned; None for never."""
+    if spec is None or spec.upstream is None or spec.upstream.check_seconds is None:
+        return timedelta(seconds=DEFAULT_UPSTREAM_CHECK_SECONDS)
+    return timedelta(seconds=spec.upstream.check_seconds) if spec.upstream.check_seconds else None
 
 
 def steps(rollout: Rollout | None) -> tuple[Step, ...]:
