@@ -122,6 +122,16 @@ CASES: tuple[Case, ...] = (
         WORKLOADS,
         REPORTED,
     ),
+    denied("deletes the Job that fetches", "dave", delete(at("jobs", "chat-1-weights")), WORKLOADS, GONE),
+    denied("suspends the Job that fetches", "dave", merge(at("jobs", "chat-1-weights"), {"spec": {"suspend": True}}), WORKLOADS, PINNED),
+    allowed("replaces the Job that fetches", "operator", delete(at("jobs", "chat-1-weights"))),
+    denied(
+        "says that all is fetched",
+        "frank",
+        merge(at("jobs", "chat-1-weights", sub="status"), {"status": {"active": 0}}),
+        WORKLOADS,
+        REPORTED,
+    ),
     # scale
     *(denied("scales the engine", who, merge(at("deployments", "chat-1", sub="scale"), REPLICAS), SCALE, SCALED)
       for who in ("dave", "argocd")),

@@ -40,6 +40,7 @@ ROUTES = at("configmaps", names.GATEWAY_ROUTES)
 CHAT = at("services", "chat")
 SEIZE = merge(ROUTES, {"data": {"rds.yaml": "arm-evil: 10000"}})
 CLAIM = at("persistentvolumeclaims", "holdfast-weights-chat")
+SEAL = at("secrets", names.SEAL_SECRET)
 CLIENTS_ONLY = {"app": "web"}
 
 
@@ -100,6 +101,14 @@ CASES: tuple[Case, ...] = (
     allowed("selects a node for the claim", "dave", merge(
         CLAIM, {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "n1"}}}
     )),
+    # the key of seals
+    denied("replaces the key of seals", "dave", merge(SEAL, {"data": {names.SEAL_KEY: "b3RoZXI="}}), TRAFFIC, OPERATORS),
+    denied("deletes the key of seals", "dave", delete(SEAL), TRAFFIC, GONE),
+    denied("deletes all Secrets", "frank", delete_all(at("secrets")), TRAFFIC, GONE),
+    denied("brings a key of seals", "argocd", create(at("secrets"), {
+        "metadata": {"name": names.SEAL_SECRET}, "data": {names.SEAL_KEY: "b3RoZXI="}
+    }), TRAFFIC, OPERATORS),
+    allowed("makes a Secret of their own", "dave", create(at("secrets"), {"metadata": {"name": "holdfast-hub-token"}})),
     # endpoints
     *(denied(f"forges the endpoints of {name}", who, create(at("endpointslices"), endpoint_slice(name)), ENDPOINTS, ENDPOINT)
       for who, name in (("frank", "chat"), ("frank", "chat-1"), ("root", "chat-12"), ("argocd", "holdfast-gateway"))),

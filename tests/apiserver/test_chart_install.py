@@ -133,6 +133,8 @@ def test_the_operator_has_no_more_rights_than_it_uses(world: World) -> None:
         *(("holdfast.dev", f"{kind}/status", "update") for kind in own),
         ("holdfast.dev", "modelrevisions", "create"),
         *(("", "pods", verb) for verb in ("get", "list", "watch", "patch")),
+        *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "delete")),
+        ("", "secrets", "create"),
         ("events.k8s.io", "events", "create"),
     }
 

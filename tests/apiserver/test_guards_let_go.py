@@ -40,6 +40,7 @@ def gone(world: World, kind: str, namespace: str, *, deployment: str = "chat") -
 CHILDREN = (
     "deployments",
     "replicasets",
+    "jobs",
     "pods",
     "services",
     "endpointslices",
@@ -103,6 +104,29 @@ def test_a_deleted_pod_comes_back_from_the_same_template(world: World, namespace
 
     after = eventually(replaced, "another pod of the engine")
     assert after["spec"]["containers"][0]["image"] == before["spec"]["containers"][0]["image"]
+
+
+def test_a_job_that_fetches_comes_to_its_end(world: World, namespace: str) -> None:
+    """The Job controller makes the pod, counts it and lets it go, under the guards of pods and of workloads."""
+
+    def scheduled() -> Manifest | None:
+        query = {"labelSelector": f"{names.LABEL_COMPONENT}=weights", "fieldSelector": f"spec.nodeName={NODE}"}
+        found = world.root.get(at("pods", namespace=namespace), **query).must()["items"]
+        return found[0] if found else None
+
+    pod = eventually(scheduled, "the Job's pod on the node")
+    ended = [
+        {"name": "main", "state": {"terminated": {"exitCode": 0}}, "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    ]
+    path = at("pods", pod["metadata"]["name"], namespace=namespace, sub="status")
+    world.people["kubelet"].patch(path, {"status": {"phase": "Succeeded", "containerStatuses": ended}}).must()
+
+    def complete() -> bool | None:
+        found = world.root.get(at("jobs", "chat-1-weights", namespace=namespace)).must()
+        conditions = found.get("status", {}).get("conditions") or []
+        return True if any(each["type"] == "Complete" and each["status"] == "True" for each in conditions) else None
+
+    eventually(complete, "the Job complete")
 
 
 def test_a_ready_pod_gets_traffic(world: World, namespace: str) -> None:

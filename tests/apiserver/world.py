@@ -261,7 +261,20 @@ def _children() -> list[tuple[str, Manifest]]:
             "poddisruptionbudgets",
             _object("policy/v1", "PodDisruptionBudget", names.GATEWAY_NAME, gateway, {"maxUnavailable": 1}),
         ),
+        ("jobs", job("chat-1-weights", labels("weights", "1"))),
+        ("secrets", seal()),
     ]
+
+
+def seal(name: str = names.SEAL_SECRET) -> Manifest:
+    metadata = {"name": name, "namespace": TEAM, "labels": {names.LABEL_COMPONENT: "weights"}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": {names.SEAL_KEY: "a2V5"}}
+
+
+def job(name: str, marks: dict[str, str]) -> Manifest:
+    pods = workload(name, marks)["spec"]["template"]
+    template = {**pods, "spec": {**pods["spec"], "restartPolicy": "OnFailure"}}
+    return _object("batch/v1", "Job", name, marks, {"backoffLimit": 2**31 - 1, "template": template})
 
 
 def _object(version: str, kind: str, name: str, marks: dict[str, str], spec: Manifest) -> Manifest:
@@ -281,7 +294,7 @@ def make_model(world: World, namespace: str, name: str = "chat") -> None:
     stored = operator.post(path_of(record, collection=True), record).must()
     operator.put(path_of(record, subresource="status"), {**stored, "status": {"decisions": [decision()]}}).must()
     for kind, manifest in children(namespace):
-        shared = manifest["metadata"]["name"].startswith(names.GATEWAY_NAME)
+        shared = manifest["metadata"]["name"].startswith((names.GATEWAY_NAME, names.SEAL_SECRET))
         owners = [] if shared else [reference]
         operator.post(at(kind, namespace=namespace), changed(manifest, {"metadata.ownerReferences": owners})).must()
 
