@@ -25,8 +25,9 @@ from apiserver.manifests import (
     revision,
 )
 from apiserver.rest import Answer, Rest
+from holdfast.api import engine_environment
 from holdfast.api.crd_schema import walk
-from holdfast.api.engine_arguments import REFUSED, refusal
+from holdfast.api.engine_arguments import FREE, REFUSED, refusal
 
 CRDS = Path(__file__).parents[2] / "crds"
 OBJECTS = {"ModelDeployment": deployment(), "ModelApproval": approval(), "ModelRevision": revision()}
@@ -47,6 +48,10 @@ def steps(*weights: int) -> Changes:
 
 def external(**fields: object) -> Changes:
     return {"spec.fallback.external": [{"name": "other", "url": "https://api.example.com/v1", **fields}]}
+
+
+def variables(*names: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": "1"} for name in names]
 
 
 QUANTITY = "not a quantity; write such as 4, 500m or 32Gi"
@@ -122,6 +127,16 @@ DEPLOYMENT_CASES = (
         )
         for engine in REFUSED
     ),
+    *(
+        one(
+            "ModelDeployment",
+            f"a variable of {engine.value} would choose or loosen the pinned model, or is Holdfast's to set",
+            {f"{ENGINE}.type": engine.value, f"{ENGINE}.env": variables("OMP_NUM_THREADS")},
+            {f"{ENGINE}.type": engine.value, f"{ENGINE}.env": variables("LD_PRELOAD", "OMP_NUM_THREADS")},
+            "LD_PRELOAD: it would load code that nobody hashed",
+        )
+        for engine in engine_environment.REFUSED
+    ),
     one(
         "ModelDeployment",
         "only LlamaCpp loads a single file; leave modelFile out and choose files with source.huggingFace.include",
@@ -142,6 +157,12 @@ DEPLOYMENT_CASES = (
         "not a method; write the engine's own name in lower case, such as awq",
         {f"{ENGINE}.options.quantization": "gptq_marlin"},
         {f"{ENGINE}.options.quantization": "AWQ 4 bit"},
+    ),
+    one(
+        "ModelDeployment",
+        "not a type; write the engine's own name in lower case, such as fp8_e4m3",
+        {f"{ENGINE}.options.kvCacheDataType": "fp8_e4m3"},
+        {f"{ENGINE}.options.kvCacheDataType": "FP8"},
     ),
     one(
         "ModelDeployment",
@@ -483,6 +504,27 @@ def test_refuses_exactly_the_arguments_that_the_renderers_refuse(admin: Rest) ->
                 why = refusal(engine, argument)
                 assert answer.ok == (why is None), (engine, argument, answer.message)
                 assert why is None or why in answer.message, (engine, argument, answer.message)
+
+
+@pytest.mark.usefixtures("crds")
+def test_lets_whole_names_pass_that_a_refused_flag_begins_with(admin: Rest) -> None:
+    for engine, flags in FREE.items():
+        for flag in flags:
+            manifest = changed(deployment(), {f"{ENGINE}.type": engine.value, f"{ENGINE}.args": [f"{flag}=x"]})
+            answer = admin.post(path_of(manifest, collection=True), manifest, dryRun="All")
+            assert answer.ok, (engine, flag, answer.message)
+
+
+@pytest.mark.usefixtures("crds")
+def test_refuses_exactly_the_variables_that_the_renderers_refuse(admin: Rest) -> None:
+    for engine, refused in engine_environment.REFUSED.items():
+        names = {pattern.replace("*", "X") for pattern in refused} | {"X" + pattern.replace("*", "") for pattern in refused}
+        for name in sorted(names | {"OMP_NUM_THREADS", "VLLM_BATCH_INVARIANT", "CUDA_LAUNCH_BLOCKING"}):
+            manifest = changed(deployment(), {f"{ENGINE}.type": engine.value, f"{ENGINE}.env": variables(name)})
+            answer = admin.post(path_of(manifest, collection=True), manifest, dryRun="All")
+            why = engine_environment.refusal(engine, name)
+            assert answer.ok == (why is None), (engine, name, answer.message)
+            assert why is None or f"{name}: {why}" in answer.message, (engine, name, answer.message)
 
 
 SCHEMA_REFUSALS: tuple[tuple[str, str, dict[str, Any], str], ...] = (

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import Field
 
+from holdfast.api import engine_environment
 from holdfast.api.base import ApiModel
 from holdfast.api.crd import KINDS, Kind, definition, main, object_schema, render
 from holdfast.api.crd_rules import regex, text
@@ -173,15 +174,33 @@ def test_quotes_text_for_cel() -> None:
     ("engine", "argument", "word"),
     [
         (EngineType.VLLM, "--revision=main", "spec.model.source"),
-        (EngineType.VLLM, "--trust-remote", "nobody hashed"),
-        (EngineType.VLLM, "--no-trust-remote-code", "nobody hashed"),
+        (EngineType.VLLM, "--trust-remote", "spec.model.remoteCode"),
+        (EngineType.VLLM, "--no-trust-remote-code", "spec.model.remoteCode"),
         (EngineType.VLLM, "--hf-overrides.rope=1", "spec.model.source"),
         (EngineType.VLLM, "--max-model-len=512", "spec.model.engine.options.contextLength"),
+        (EngineType.VLLM, "--tokenizer=other", "spec.model.tokenizer"),
+        (EngineType.VLLM, "--lora-modules=a=other/adapter", "spec.model.adapters"),
+        (EngineType.VLLM, "--speculative-config={}", "spec.model.draftModel"),
+        (EngineType.VLLM, "--spec-model=other", "spec.model.draftModel"),
+        (EngineType.VLLM, "--ignore-patterns=x", "spec.model.source"),
+        (EngineType.VLLM, "--distributed-executor-backend=a.B", "nobody hashed"),
+        (EngineType.VLLM, "--logging-config={}", "nobody hashed"),
+        (EngineType.VLLM, "--data-parallel-address=10.0.0.1", "other programs"),
+        (EngineType.VLLM, "--pipeline-parallel-size=2", "spec.model.engine.options.pipelineParallelism"),
+        (EngineType.VLLM, "--kv-cache-dtype=fp8", "spec.model.engine.options.kvCacheDataType"),
         (EngineType.SGLANG, "--tp=2", "tensorParallelism"),
+        (EngineType.SGLANG, "--speculative-ngram-external-corpus-path=x", "spec.model.draftModel"),
+        (EngineType.SGLANG, "--sidecar=x", "nobody hashed"),
+        (EngineType.SGLANG, "--hicache-storage-backend=file", "other programs"),
+        (EngineType.SGLANG, "--model-checksum=other/model", "spec.model.source"),
         (EngineType.TGI, "--model-id=other/model", "spec.model.source"),
         (EngineType.LLAMA_CPP, "--hf-repo-draft=x", "spec.model.source"),
+        (EngineType.LLAMA_CPP, "--draft-max=4", "spec.model.draftModel"),
+        (EngineType.LLAMA_CPP, "--tools=all", "without its owner"),
+        (EngineType.LLAMA_CPP, "--agent", "without its owner"),
+        (EngineType.LLAMA_CPP, "--cache-type-k=q8_0", "kvCacheDataType"),
         (EngineType.LLAMA_CPP, "-m=x", "--name=value"),
-        (EngineType.LLAMA_CPP, "--lora-scaled=x", "nobody hashed"),
+        (EngineType.LLAMA_CPP, "--lora-scaled=x", "spec.model.adapters"),
     ],
 )
 def test_refuses_arguments_that_loosen_the_pin(engine: EngineType, argument: str, word: str) -> None:
@@ -193,6 +212,11 @@ def test_refuses_arguments_that_loosen_the_pin(engine: EngineType, argument: str
     [
         (EngineType.VLLM, "--enforce-eager"),
         (EngineType.VLLM, "--max-num-seqs=4"),
+        (EngineType.VLLM, "--reasoning-parser=qwen3"),
+        (EngineType.VLLM, "--tool-call-parser=hermes"),
+        (EngineType.VLLM, "--max-lora-rank=64"),
+        (EngineType.VLLM, "--data-parallel-size=2"),
+        (EngineType.SGLANG, "--ep=2"),
         (EngineType.VLLM, "--no-enable-prefix-caching"),
         (EngineType.VLLM, "--kv-cache-memory-bytes=67108864"),
         (EngineType.SGLANG, "--mem-fraction-static=0.8"),
@@ -207,3 +231,57 @@ def test_lets_arguments_pass_that_only_tune(engine: EngineType, argument: str) -
 
 def test_every_engine_has_its_refused_arguments() -> None:
     assert set(REFUSED) == set(EngineType)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "word"),
+    [
+        (EngineType.VLLM, "VLLM_SERVER_DEV_MODE", "without its owner"),
+        (EngineType.VLLM, "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "without its owner"),
+        (EngineType.VLLM, "VLLM_PLUGINS", "nobody hashed"),
+        (EngineType.VLLM, "VLLM_LORA_RESOLVER_HF_REPO_LIST", "spec.model.adapters"),
+        (EngineType.VLLM, "VLLM_MODEL_REDIRECT_PATH", "spec.model.source"),
+        (EngineType.VLLM, "VLLM_USE_MODELSCOPE", "spec.model.source"),
+        (EngineType.VLLM, "VLLM_NIXL_SIDE_CHANNEL_HOST", "other programs"),
+        (EngineType.SGLANG, "SGLANG_EXTERNAL_MODEL_PACKAGE", "nobody hashed"),
+        (EngineType.SGLANG, "SGLANG_PLUGINS", "nobody hashed"),
+        (EngineType.TGI, "MODEL_ID", "spec.model.source"),
+        (EngineType.TGI, "TRUST_REMOTE_CODE", "spec.model.remoteCode"),
+        (EngineType.TGI, "QUANTIZE", "options.quantization"),
+        (EngineType.LLAMA_CPP, "LLAMA_ARG_HF_REPO", "as an argument"),
+        (EngineType.LLAMA_CPP, "GGML_BACKEND_PATH", "nobody hashed"),
+        *(
+            (engine, name, word)
+            for engine in EngineType
+            for name, word in {
+                "LD_PRELOAD": "nobody hashed",
+                "PYTHONPATH": "nobody hashed",
+                "PATH": "nobody hashed",
+                "HF_HUB_OFFLINE": "spec.model.source",
+                "HF_ENDPOINT": "spec.model.source",
+                "HF_HUB_CACHE": "spec.model.source",
+                "TRANSFORMERS_OFFLINE": "spec.model.source",
+                "HTTPS_PROXY": "looked up",
+                "https_proxy": "looked up",
+                "SOME_TOKEN": "no place for secrets",
+                "AWS_SECRET_ACCESS_KEY": "no place for secrets",
+                "HOME": "Holdfast sets it",
+                "NVIDIA_VISIBLE_DEVICES": "spec.serving.accelerator",
+            }.items()
+        ),
+    ],
+)
+def test_refuses_variables_that_loosen_the_pin(engine: EngineType, name: str, word: str) -> None:
+    assert word in str(engine_environment.refusal(engine, name))
+
+
+@pytest.mark.parametrize(
+    "name", ["OMP_NUM_THREADS", "VLLM_BATCH_INVARIANT", "NCCL_DEBUG", "PYTORCH_CUDA_ALLOC_CONF", "MODEL_NAME"]
+)
+@pytest.mark.parametrize("engine", EngineType)
+def test_lets_variables_pass_that_only_tune(engine: EngineType, name: str) -> None:
+    assert engine_environment.refusal(engine, name) is None
+
+
+def test_every_engine_has_its_refused_variables() -> None:
+    assert set(engine_environment.REFUSED) == set(EngineType)

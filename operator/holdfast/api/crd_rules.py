@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from holdfast.api.engine_arguments import ARGUMENT_PATTERN, REFUSED
+from holdfast.api import engine_environment
+from holdfast.api.engine_arguments import ARGUMENT_PATTERN, FREE, REFUSED
 from holdfast.api.model import EngineType
 from holdfast.api.names import NAME_MAX_LENGTH
 
@@ -207,7 +208,9 @@ def _refused_arguments(engine: EngineType) -> Rule:
         f"{_one_of([flag for flag in refused if refused[flag] == instead])} ? {text(instead)}"
         for instead in dict.fromkeys(refused.values())
     )
-    names = "self.args.map(a, a.split('=')[0].split('.')[0].replace('--no-', '--', 1))"
+    free = ", ".join(text(flag) for flag in FREE[engine])
+    whole = "self.args.map(a, a.split('=')[0].split('.')[0])" + (f".filter(name, !(name in [{free}]))" if free else "")
+    names = f"{whole}.map(name, name.replace('--no-', '--', 1))"
     return Rule(
         path="spec.model.engine",
         expression=f"self.type != '{engine.value}' || !has(self.args) || !{names}.exists(name, {_one_of(refused)})",
@@ -236,6 +239,27 @@ def _cache_of_one_kind(cache: str, kind: str) -> Rule:
         message=f"cache type {cache} is for a model whose source is of kind {kind}; write another type, such as PersistentVolumeClaim",
         field=".serving.cache.type",
     )
+
+
+def _refused_environment(engine: EngineType) -> Rule:
+    """Say in CEL what `holdfast.api.engine_environment.refusal` says, for one engine."""
+    reasons = " : ".join(
+        f"name.matches({_names(names)}) ? {text(instead)}" for instead, names in engine_environment.by_reason(engine).items()
+    )
+    everything = _names(engine_environment.REFUSED[engine])
+    found = f"self.env.filter(e, e.name.matches({everything}))"
+    return Rule(
+        path="spec.model.engine",
+        expression=f"self.type != '{engine.value}' || !has(self.env) || !self.env.exists(e, e.name.matches({everything}))",
+        message=f"a variable of {engine.value} would choose or loosen the pinned model, or is Holdfast's to set",
+        message_expression=f"{found}.map(e, e.name).map(name, name + ': ' + ({reasons} : ''))[0]",
+        field=".env",
+        reason="FieldValueForbidden",
+    )
+
+
+def _names(names: Collection[str]) -> str:
+    return regex(engine_environment.pattern(names))
 
 
 def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
@@ -273,6 +297,7 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
             message="not an argument; write --name or --name=value, with dashes and on one line",
         ),
         *(_refused_arguments(engine) for engine in EngineType),
+        *(_refused_environment(engine) for engine in EngineType),
         Rule(
             path="spec.model.engine",
             expression="self.type == 'LlamaCpp' || !has(self.options) || !has(self.options.modelFile)",
@@ -432,6 +457,7 @@ DEPLOYMENT_FORMATS: Final = {
     "spec.model.adapters[].name": "not a name; write lower-case letters, digits and dashes, such as legal",
     "spec.model.engine.env[].name": "not a variable; write letters, digits and _, beginning with no digit",
     "spec.model.engine.options.quantization": "not a method; write the engine's own name in lower case, such as awq",
+    "spec.model.engine.options.kvCacheDataType": "not a type; write the engine's own name in lower case, such as fp8_e4m3",
     "spec.model.servedName": "not a model name; write letters, digits and . _ / -, such as support-chat",
     "spec.serving.resources.requests{}": "not a quantity; write such as 4, 500m or 32Gi",
     "spec.serving.resources.limits{}": "not a quantity; write such as 4, 500m or 32Gi",

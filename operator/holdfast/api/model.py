@@ -146,8 +146,17 @@ class EngineOptions(ApiModel):
     quantization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=63)] | None = Field(
         default=None, description="Quantization method by the engine's own name."
     )
+    kv_cache_data_type: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=63)] | None = Field(
+        default=None,
+        description="Type of the key-value cache by the engine's own name, such as fp8_e4m3; absent: the model's own.",
+    )
     seed: int | None = Field(default=None, ge=0, le=4_294_967_295, description="Seed of the engine's sampler.")
-    tensor_parallelism: int | None = Field(default=None, ge=1, le=64, description="Accelerators that one replica is spread over.")
+    tensor_parallelism: int | None = Field(
+        default=None, ge=1, le=64, description="Accelerators that each layer is spread over; absent means 1."
+    )
+    pipeline_parallelism: int | None = Field(
+        default=None, ge=1, le=64, description="Groups of accelerators that share the layers among them; absent means 1."
+    )
     model_file: RelativePath | None = Field(
         default=None, description="The file to load when the engine loads a single file (LlamaCpp: the .gguf)."
     )

@@ -2,12 +2,12 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from holdfast.api import engine_arguments, engine_environment
 from holdfast.api.crd import KINDS, Kind, object_schema
 from holdfast.api.crd_schema import Schema, walk
-from holdfast.api.engine_arguments import REFUSED
 from holdfast.api.names import API_VERSION
 
 _INTRODUCTION = f"""\
@@ -25,7 +25,7 @@ Nothing has a default in the schema: what an absent field means is said beside i
 
 def reference() -> str:
     """Return the whole page."""
-    return "\n".join([_INTRODUCTION, *(line for kind in KINDS for line in _kind(kind)), *_arguments(), ""])
+    return "\n".join([_INTRODUCTION, *(line for kind in KINDS for line in _kind(kind)), *_arguments(), *_environment(), ""])
 
 
 def _kind(kind: Kind) -> Iterator[str]:
@@ -99,12 +99,26 @@ def _arguments() -> Iterator[str]:
         "`spec.model.engine.args` takes every argument of an engine but these: they would choose other bytes than the pinned ones, "
         "or are Holdfast's to set. A `*` stands for any ending. Beginnings of a name (`--revis`) and `--no-` forms count as the name.\n"
     )
-    for engine, flags in REFUSED.items():
-        yield f"### {engine.value}\n"
-        yield "| Argument | Instead |\n|---|---|"
-        for flag, instead in flags.items():
-            yield f"| `{flag}` | {instead} |"
-        yield ""
+    for engine, refused in engine_arguments.REFUSED.items():
+        yield from _refused(f"Arguments of {engine.value}", "Argument", refused)
+
+
+def _environment() -> Iterator[str]:
+    yield "## Refused variables\n"
+    yield (
+        "`spec.model.engine.env` takes every variable but these, for the same reasons. A `*` stands for any text. "
+        "What all engines have in common is repeated for each.\n"
+    )
+    for engine, refused in engine_environment.REFUSED.items():
+        yield from _refused(f"Variables of {engine.value}", "Variable", refused)
+
+
+def _refused(title: str, what: str, refused: Mapping[str, str]) -> Iterator[str]:
+    yield f"### {title}\n"
+    yield f"| {what} | Instead |\n|---|---|"
+    for name, instead in refused.items():
+        yield f"| `{name}` | {instead} |"
+    yield ""
 
 
 def main(arguments: list[str] | None = None) -> None:

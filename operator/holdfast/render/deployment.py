@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from holdfast.api import engine_arguments, engine_environment
 from holdfast.api.deployment import Serving
-from holdfast.api.engine_arguments import refusal
 from holdfast.api.revision import ResolvedModel
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 from holdfast.render.shared import shared_objects
@@ -49,6 +49,10 @@ def problems(model: ResolvedModel) -> list[str]:
     refused = [
         f"spec.model.engine.args: {argument.split('=', 1)[0]} is refused: {why}"
         for argument in engine.args or ()
-        if (why := refusal(engine.type, argument))
+        if (why := engine_arguments.refusal(engine.type, argument))
+    ] + [
+        f"spec.model.engine.env: {variable.name} is refused: {why}"
+        for variable in engine.env or ()
+        if (why := engine_environment.refusal(engine.type, variable.name))
     ]
     return refused + _VERSIONS[CURRENT_VERSION].problems(model)
