@@ -168,7 +168,6 @@ class RepositorySeen:
     name: str
     """What the Hub calls it; another name than asked for when it was renamed."""
     gated: bool = False
-    private: bool = False
     license: str | None = None
     """Identifier in the card of the default branch."""
     refs: Mapping[str, str] = field(default_factory=dict)

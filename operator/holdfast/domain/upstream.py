@@ -25,6 +25,8 @@ _DEFAULT_REF: Final = "refs/heads/main"
 _CARD: Final = "README.md"
 _SOURCES_MAX: Final = 64
 _TAGS_MAX: Final = 64
+_TEXT_MAX: Final = 256
+_MESSAGE_MAX: Final = 512
 _NAMED: Final = 5
 """Tags and files that a message names at most."""
 
@@ -56,6 +58,8 @@ class Pin:
 
     repository: str
     commit: str
+    revision: int
+    """A revision that is made of it."""
     declared: bool
     """Whether the declared model is made of it; if not, only a revision that still serves or stands by is."""
     refs: tuple[str, ...] = ()
@@ -95,6 +99,7 @@ def _of(view: RevisionView, endpoint: str, *, declared: bool) -> Iterable[Pin]:
         yield Pin(
             repository=origin.repository,
             commit=origin.commit,
+            revision=view.spec.number,
             declared=declared,
             refs=tuple(beside.refs or ()) if beside is not None else (),
             license=beside.license.id if beside is not None and beside.license is not None else None,
@@ -129,11 +134,12 @@ def observed(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) -
 
 def _compare(pin: Pin, seen: RepositorySeen | RepositoryMissing, before: UpstreamSource | None) -> UpstreamSource:
     if isinstance(seen, RepositoryMissing):
-        gone = UpstreamFinding(reason=_missing_reason(seen), message=f"{pin.repository} {_missing_text(seen)}")
+        gone = _finding(_missing_reason(seen), f"{pin.repository} {_missing_text(seen)}")
         entry = before or UpstreamSource(repository=pin.repository, commit=pin.commit)
         return entry.model_copy(update={"findings": [gone]})
     tags = sorted(_short(ref) for ref in seen.refs if ref.startswith("refs/tags/"))
-    known_tags = before.known_tags if before is not None and before.head is not None else tags
+    compared = before is not None and before.ref is not None
+    known_tags = before.known_tags if before is not None and compared else tags
     refs = _followed(pin, seen)
     found = [
         *_availability(pin, seen),
@@ -145,12 +151,16 @@ def _compare(pin: Pin, seen: RepositorySeen | RepositoryMissing, before: Upstrea
     return UpstreamSource(
         repository=pin.repository,
         commit=pin.commit,
-        ref=refs[0],
+        ref=refs[0][:_TEXT_MAX],
         head=seen.refs.get(refs[0]),
         license=seen.license,
         known_tags=known_tags if known_tags is not None and len(known_tags) <= _TAGS_MAX else None,
         findings=found or None,
     )
+
+
+def _finding(reason: Reason, message: str) -> UpstreamFinding:
+    return UpstreamFinding(reason=reason, message=message[:_MESSAGE_MAX])
 
 
 def _missing_reason(seen: RepositoryMissing) -> Reason:
@@ -166,16 +176,15 @@ def _missing_text(seen: RepositoryMissing) -> str:
 def _availability(pin: Pin, seen: RepositorySeen) -> Iterable[UpstreamFinding]:
     if seen.commits.get(pin.commit) is None:
         told = f"{pin.repository} has no commit {pin.commit[:12]} any more: it was squashed or force-pushed away"
-        yield UpstreamFinding(reason=Reason.UPSTREAM_GONE, message=told)
-    if (seen.gated or seen.private) and pin.gated is not True:
-        told = "asks for its conditions to be accepted" if seen.gated else "is private"
-        yield UpstreamFinding(reason=Reason.UPSTREAM_GATED, message=f"{pin.repository} {told}, and did not when it was pinned")
+        yield _finding(Reason.UPSTREAM_GONE, told)
+    if seen.gated and pin.gated is False:
+        yield _finding(Reason.UPSTREAM_GATED, f"{pin.repository} is gated now, and was open to everybody when it was pinned")
 
 
 def _renamed(pin: Pin, seen: RepositorySeen) -> Iterable[UpstreamFinding]:
     if seen.name != pin.repository:
         told = f"{pin.repository} is now {seen.name}: the old name can be taken by anybody; check who owns both"
-        yield UpstreamFinding(reason=Reason.UPSTREAM_RENAMED, message=told)
+        yield _finding(Reason.UPSTREAM_RENAMED, told)
 
 
 def _license(pin: Pin, seen: RepositorySeen) -> Iterable[UpstreamFinding]:
@@ -187,7 +196,7 @@ def _license(pin: Pin, seen: RepositorySeen) -> Iterable[UpstreamFinding]:
     if changed:
         told.append(f"terms in {_list(changed)} of {pin.repository} changed")
     if told:
-        yield UpstreamFinding(reason=Reason.UPSTREAM_LICENSE_CHANGED, message="; ".join(told)[:512])
+        yield _finding(Reason.UPSTREAM_LICENSE_CHANGED, "; ".join(told))
 
 
 def _moved(pin: Pin, seen: RepositorySeen, refs: tuple[str, ...], known_tags: list[str] | None) -> Iterable[UpstreamFinding]:
@@ -203,16 +212,13 @@ def _moved(pin: Pin, seen: RepositorySeen, refs: tuple[str, ...], known_tags: li
     if new:
         told.append(f"tag {_list(new)} is new")
     if told:
-        message = f"{pin.repository} is pinned at {pin.commit[:12]}; {'; '.join(told)}"
-        yield UpstreamFinding(reason=Reason.UPSTREAM_MOVED, message=message[:512])
+        yield _finding(Reason.UPSTREAM_MOVED, f"{pin.repository} is pinned at {pin.commit[:12]}; {'; '.join(told)}")
 
 
 def _card(pin: Pin, seen: RepositorySeen, refs: tuple[str, ...]) -> Iterable[UpstreamFinding]:
     then = seen.commits.get(pin.commit)
     if then is not None and _DEFAULT_REF in refs and _CARD in _differing(then, seen.texts):
-        yield UpstreamFinding(
-            reason=Reason.UPSTREAM_CARD_CHANGED, message=f"the card of {pin.repository} changed since it was pinned"
-        )
+        yield _finding(Reason.UPSTREAM_CARD_CHANGED, f"the card of {pin.repository} changed since it was pinned")
 
 
 def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
@@ -265,12 +271,14 @@ def available(snapshot: Snapshot, status: ModelDeploymentStatus) -> Verdict | No
         return None
     entries, missing = _entries(live, status)
     found = [finding for entry in entries for finding in entry.findings or () if finding.reason in _UNAVAILABLE]
+    affected = {(entry.repository, entry.commit) for entry in entries for f in entry.findings or () if f.reason in _UNAVAILABLE}
+    told = _consequence(status, {pin.revision for pin in live if (pin.repository, pin.commit) in affected})
     gone = [finding for finding in found if finding.reason is not Reason.UPSTREAM_GATED]
     spec = snapshot.deployment.spec
     if gone:
-        return _verdict("False", gone, after=_consequence(status))
+        return _verdict("False", gone, after=told)
     if found and (spec is None or spec.serving is None or spec.serving.hub_token is None):
-        return _verdict("False", found, after=f"name a token in serving.hubToken; {_consequence(status)}")
+        return _verdict("False", found, after=f"name a token in serving.hubToken; {told}")
     if found:
         return _verdict("Unknown", found, after="the next fetch shows whether the account of serving.hubToken may have it")
     if missing:
@@ -278,8 +286,9 @@ def available(snapshot: Snapshot, status: ModelDeploymentStatus) -> Verdict | No
     return Verdict("True", Reason.UPSTREAM_AVAILABLE, "every pinned commit is still there")
 
 
-def _consequence(status: ModelDeploymentStatus) -> str:
-    if status.weights and all(found.kept is WeightsKept.DURABLE for found in status.weights):
+def _consequence(status: ModelDeploymentStatus, revisions: set[int]) -> str:
+    owned = {found.revision for found in status.weights or () if found.kept is WeightsKept.DURABLE}
+    if revisions <= owned:
         return "the files are kept in storage of your own: restarts, new nodes and more replicas go on"
     return (
         "running pods go on, and a new pod cannot fetch the files: they are kept nowhere else; "

@@ -24,6 +24,9 @@ from holdfast.sources.hub_transport import Limits
 
 _REMEMBERED_MAX: Final = 20_000
 """Answers that are asked for conditionally; each is a few hundred bytes here."""
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_REF: Final = re.compile(r"refs/(heads|tags)/[\x21-\x7e]{1,245}")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _TEXTS: Final = re.compile(r"README\.md|[^/]*(licen[cs]e|copying|notice|use[-_]policy)[^/]*", re.IGNORECASE)
 """The card and files with terms, at the top of a repository."""
 
@@ -42,7 +45,6 @@ class _Info(_Answer):
 
     id: str
     gated: bool | str = False
-    private: bool = False
     disabled: bool | None = None
     card: dict[str, Any] | None = Field(default=None, alias="cardData")
     siblings: list[_Sibling] | None = None
@@ -178,15 +180,15 @@ class _Looking:
             info = _Info(id=repository)
         if info.disabled:
             return RepositoryMissing(disabled=True)
-        refs = self._get(f"/api/models/{info.id}/refs", _Refs)
+        name = _name(info.id)
+        refs = self._get(f"/api/models/{name}/refs", _Refs)
         return RepositorySeen(
-            name=info.id,
+            name=name,
             gated=bool(info.gated),
-            private=info.private,
             license=_license(info.card),
-            refs={ref.ref: ref.commit for ref in (*refs.branches, *refs.tags)},
+            refs={r.ref: r.commit for r in (*refs.branches, *refs.tags) if _REF.fullmatch(r.ref) and _COMMIT.fullmatch(r.commit)},
             texts={s.path: s.blob for s in info.siblings or () if s.blob is not None and _TEXTS.fullmatch(s.path)},
-            commits={commit: self._commit(info.id, commit) for commit in sorted(commits)},
+            commits={commit: self._commit(name, commit) for commit in sorted(commits)},
         )
 
     def _commit(self, repository: str, commit: str) -> Mapping[str, str] | None:
@@ -244,4 +246,15 @@ def _license(card: Mapping[str, Any] | None) -> str | None:
         if isinstance(value, list)
         else []
     )
-    return ", ".join(texts)[:256] or None
+    return ", ".join(text for text in texts if text.isprintable())[:256] or None
+
+
+def _name(text: str) -> str:
+    """Return a repository's name.
+
+    Raises:
+        ValueError: it is none, so that the answer is not understood.
+    """
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!a} is no name of a repository")
+    return text

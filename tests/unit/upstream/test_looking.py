@@ -47,7 +47,7 @@ async def test_a_look_tells_refs_gate_license_and_the_hashes_of_card_and_terms(
     found = seen(await upstream.look(REPO, [head]))
     assert found.name == REPO
     assert found.refs == {"refs/heads/main": head, "refs/tags/v1": head}
-    assert (found.gated, found.private, found.license) == (False, False, "apache-2.0")
+    assert (found.gated, found.license) == (False, "apache-2.0")
     assert sorted(found.texts) == ["LICENSE", "README.md"]
     assert found.commits == {head: found.texts}
 
@@ -126,7 +126,7 @@ async def test_a_private_repository_is_looked_at_with_the_operators_token(hub: H
     hub.admin.add_account("operator", "hf_secret", organizations=("lab",))
     hub.admin.set_private(REPO)
     upstream = HubUpstream(hub.url, token=lambda: "hf_secret")
-    assert seen(await upstream.look(REPO, [head])).private
+    assert seen(await upstream.look(REPO, [head])).commits[head] is not None
     await upstream.close()
 
 
