@@ -94,7 +94,7 @@ class Story:
 
     def _upstream_moves(self, traffic: Traffic) -> None:
         self._tell.chapter("Upstream `main` moves, a pod dies — and nothing changes")
-        traffic.wait(50)
+        traffic.after_now(50)
         moved = self._place.upstream.move_main()
         self._tell.happened(f"upstream main is now {moved[:12]}…")
         pod = self._team.ready_pods(NAME)[0]["metadata"]["name"]
@@ -152,7 +152,7 @@ class Story:
             return (at == percent * 100 and status["phase"] in ("Soaking", "AwaitingPromotion")) or at > percent * 100
 
         until(reached, what=f"the step of {percent} %")
-        counts = traffic.counts(traffic.wait(500))
+        counts = traffic.after_now(500)
         users = len(set().union(*counts.users_by_revision.values()))
         share = counts.user_share("2")
         self._tell.happened(f"step {percent} %: {share:.1%} of {users} users got revision 2, in {counts.sent} requests")
@@ -169,7 +169,7 @@ class Story:
 
     def _fall_back(self, traffic: Traffic) -> None:
         self._tell.chapter("3 a.m.: fall back, at once")
-        traffic.wait(50)
+        traffic.after_now(50)
         outcome = self._team.must("fallback", NAME, "--yes", "--wait", "--reason", "complaints since 02:40")
         returned = time.monotonic()
         self._tell.output(outcome.output)
@@ -178,15 +178,18 @@ class Story:
         self._require(seconds < _FALLBACK_SECONDS, f"every gateway pod obeyed in under {_FALLBACK_SECONDS:g} s: {seconds:g} s")
         self._only(traffic, "1")
         self._team.wait_phase(NAME, "Fallback")
-        late = [answer for answer in traffic.answers() if answer.revision == "2" and answer.at > returned]
-        self._require(not late, f"no answer of revision 2 came after the command had returned; {len(late)} did")
-        self._tell.happened(f"every gateway pod obeyed {seconds:.2f} s after the decision; no later answer came from revision 2")
+        late = [answer for answer in traffic.answers(returned) if answer.revision == "2"]
+        self._require(not late, f"no request that began after the command had returned got revision 2; {len(late)} did")
+        self._tell.happened(
+            f"every gateway pod obeyed {seconds:.2f} s after the decision; no request that began after that got revision 2"
+        )
         self._not_one_failed(traffic)
 
     def _resume(self, traffic: Traffic) -> None:
         self._tell.chapter("Nothing leaves a fallback by itself: a person resumes")
         self._tell.output(self._team.must("resume", NAME, "--yes", "--reason", "it was the prompt").output)
         self._team.wait_phase(NAME, "Stable")
+        self._team.wait_served_by(NAME, "Serving")
         self._only(traffic, "2")
         self._tell.happened("revision 2 serves again")
         self._tell.output(self._team.say("history", NAME).output, lines=20)
@@ -230,8 +233,8 @@ class Story:
         return until(answer, what="an answer of the gateway")
 
     def _only(self, traffic: Traffic, revision: str) -> None:
-        """Require that all further answers come from one revision."""
-        seen = traffic.counts(traffic.wait(100)).by_revision
+        """Require that all answers to requests that begin from now on come from one revision."""
+        seen = traffic.after_now(100).by_revision
         self._require(set(seen) == {revision}, f"all answers come from revision {revision}; seen: {seen}")
 
     def _not_one_failed(self, traffic: Traffic) -> None:

@@ -5,7 +5,11 @@ from stage.traffic import Traffic
 from stage.wait import until
 
 NAME = "support-chat"
-ROLLOUT = {"steps": [{"weight": 10, "holdSeconds": 3}, {"weight": 50, "holdSeconds": 3}]}
+ROLLOUT = {"steps": [{"weight": 10, "holdSeconds": 2}, {"weight": 50, "holdSeconds": 2}]}
+QUICK = {"steps": [{"weight": 50, "holdSeconds": 0}]}
+"""For what needs a second revision and is not about how it came."""
+HELD = {"steps": [{"weight": 50, "holdSeconds": 3600}]}
+"""For what is done in the middle of a canary: it is still in the middle however slow the machine is."""
 
 
 def declare(team: Team, commit: str, image: str, **spec: object) -> None:
@@ -30,9 +34,21 @@ def start_second(team: Team, commit: str, image: str, **spec: object) -> None:
     team.must("approve", NAME, "--yes", "--reason", "second")
 
 
+def fallen_back(team: Team) -> None:
+    """A fallback is in force at every gateway pod."""
+    team.wait_phase(NAME, "Fallback")
+    team.wait_served_by(NAME, "FallbackActive")
+
+
+def resumed(team: Team) -> None:
+    """A fallback is over at every gateway pod."""
+    team.wait_phase(NAME, "Stable")
+    team.wait_served_by(NAME, "Serving")
+
+
 def only(traffic: Traffic, revision: str) -> None:
-    """All further answers come from one revision."""
-    assert set(traffic.counts(traffic.wait(100)).by_revision) == {revision}
+    """All answers to requests that begin from now on come from one revision."""
+    assert set(traffic.after_now(100).by_revision) == {revision}
 
 
 def gone(team: Team, revision: int) -> None:

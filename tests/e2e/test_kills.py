@@ -3,7 +3,7 @@
 import pytest
 
 from e2e.operator_pod import Operator
-from e2e.story import NAME, declare, gone, no_failures, only, serve_first
+from e2e.story import HELD, NAME, QUICK, declare, fallen_back, gone, no_failures, only, resumed, serve_first, start_second
 from stage.team import Team, Wire
 
 
@@ -25,7 +25,8 @@ def roles(team: Team) -> Wire:
 
 
 def test_killed_in_every_phase_of_a_promotion(team: Team, commits: tuple[str, str], engine: str, operator: Operator) -> None:
-    declare(team, commits[0], engine)
+    brief = {"drainSeconds": 5}
+    declare(team, commits[0], engine, serving=brief)
     operator.kill()
     team.wait_phase(NAME, "AwaitingApproval")
     operator.kill()
@@ -33,7 +34,7 @@ def test_killed_in_every_phase_of_a_promotion(team: Team, commits: tuple[str, st
     operator.kill()
     team.wait_phase(NAME, "Stable")
     with team.traffic(NAME) as traffic:
-        declare(team, commits[1], engine)
+        declare(team, commits[1], engine, serving=brief)
         team.wait_request(NAME, above=1)
         team.must("approve", NAME, "--yes", "--no-wait", "--reason", "second")
         seen = []
@@ -52,12 +53,12 @@ def test_killed_in_every_phase_of_a_promotion(team: Team, commits: tuple[str, st
         only(traffic, "2")
         team.must("fallback", NAME, "--yes", "--no-wait", "--reason", "complaints")
         operator.kill()
-        team.wait_phase(NAME, "Fallback")
+        fallen_back(team)
         only(traffic, "1")
         operator.kill()
         team.must("resume", NAME, "--yes", "--no-wait", "--reason", "over")
         operator.kill()
-        team.wait_phase(NAME, "Stable")
+        resumed(team)
         only(traffic, "2")
     no_failures(traffic)
     assert roles(team) == {
@@ -82,10 +83,9 @@ PHASES = ["Preparing", "Shifting", "Soaking", "AwaitingPromotion"]
 @pytest.mark.parametrize("phase", ["Preparing", "Soaking", "AwaitingPromotion"])
 def test_killed_while_aborting(team: Team, commits: tuple[str, str], engine: str, operator: Operator, phase: str) -> None:
     serve_first(team, commits[0], engine)
+    rollout = QUICK if phase == "AwaitingPromotion" else HELD
     with team.traffic(NAME) as traffic:
-        declare(team, commits[1], engine)
-        team.wait_request(NAME, above=1)
-        team.must("approve", NAME, "--yes", "--reason", "second")
+        start_second(team, commits[1], engine, rollout=rollout)
         team.wait_phase(NAME, *PHASES[PHASES.index(phase) :])
         team.must("abort", NAME, "--yes", "--no-wait", "--reason", "no")
         operator.kill()
@@ -105,5 +105,5 @@ def test_serving_and_replacement_go_on_while_the_operator_is_down(
         victim = team.ready_pods(NAME)[0]["metadata"]["name"]
         team.admin.run("delete", "pod", victim, "--namespace", team.namespace, "--wait=false")
         team.wait_ready(NAME, 2)
-        traffic.wait(200)
+        traffic.after_now(200)
     no_failures(traffic)

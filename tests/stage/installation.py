@@ -68,19 +68,19 @@ class Installation:
         pods: list[dict[str, Any]] = found["items"]
         return pods
 
-    def operator_metrics(self) -> dict[str, float]:
-        """Return the sum of each of the operator's metrics over its labels."""
+    def operator_metrics(self) -> dict[str, dict[str, float]]:
+        """Return the operator's metrics: by name, the value for each combination of labels as it is written."""
         running = [pod for pod in self.operator_pods() if "deletionTimestamp" not in pod["metadata"]]
         address = running[0]["status"]["podIP"]
         with urllib.request.urlopen(f"http://{address}:8081/metrics", timeout=10) as response:
             text = response.read().decode()
-        sums: dict[str, float] = {}
+        found: dict[str, dict[str, float]] = {}
         for line in text.splitlines():
             if line and not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                bare = name.partition("{")[0]
-                sums[bare] = sums.get(bare, 0.0) + float(value)
-        return sums
+                sample, _, value = line.rpartition(" ")
+                name, _, labels = sample.partition("{")
+                found.setdefault(name, {})[labels.rstrip("}")] = float(value)
+        return found
 
 
 def grant(kubectl: Kubectl, namespace: str, user: str, *roles: str) -> None:

@@ -81,6 +81,17 @@ class Team:
         except TimeoutError as late:
             raise TimeoutError(f"{late}; status: {json.dumps(self.status(name), indent=1)}") from None
 
+    def wait_served_by(self, name: str, reason: str, *, timeout: float = 60.0) -> Wire:
+        """Wait until every gateway pod obeys the route that is asked for: the reason of Ready tells; return the status.
+
+        A phase may be a decision that not every gateway pod follows yet: Fallback is, and Stable after a resume.
+        """
+
+        def look() -> Wire | None:
+            return self.status(name) if self.condition(name, "Ready").get("reason") == reason else None
+
+        return until(look, what=f"Ready with the reason {reason} of {self.namespace}/{name}", timeout=timeout)
+
     def wait_request(self, name: str, *, above: int, timeout: float = 60.0) -> Wire:
         """Wait until a request with a higher number is open; return the status."""
 

@@ -24,10 +24,12 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30)
 class Answer:
     """One request and what came of it."""
 
+    began: float
+    """When the request began, in seconds on the monotonic clock."""
     at: float
-    """When the answer was complete, in seconds on the monotonic clock."""
+    """When the answer was complete, on the same clock."""
     wall: float
-    """The same, in seconds since 1970."""
+    """When the answer was complete, in seconds since 1970."""
     user: str
     revision: str
     """Value of the revision header; empty when the request failed."""
@@ -75,45 +77,30 @@ class Traffic:
         self._stopping.set()
         self._thread.join(timeout=60)
 
-    def mark(self) -> int:
-        """Return a place in the record, for `counts`."""
+    def answers(self, since: float = 0.0) -> list[Answer]:
+        """Return the answers so far to requests that began at `since` (monotonic clock) or later."""
         with self._lock:
-            return len(self._answers)
+            return [answer for answer in self._answers if answer.began >= since]
 
-    def answers(self, since: int = 0) -> list[Answer]:
-        """Return the answers from a mark on."""
-        with self._lock:
-            return self._answers[since:]
+    def counts(self, since: float = 0.0) -> Counts:
+        """Count the requests that began at `since` (monotonic clock) or later and are over."""
+        return _counted(self.answers(since))
 
-    def counts(self, since: int = 0) -> Counts:
-        """Count from a mark on."""
-        answers = self.answers(since)
-        good = [answer for answer in answers if not answer.failure]
-        users: dict[str, set[str]] = {}
-        for answer in good:
-            users.setdefault(answer.revision, set()).add(answer.user)
-        failures = Counter(answer.failure for answer in answers if answer.failure)
-        return Counts(
-            sent=len(answers),
-            failed=len(answers) - len(good),
-            by_revision=dict(Counter(answer.revision for answer in good)),
-            users_by_revision={revision: frozenset(names) for revision, names in users.items()},
-            failures=tuple(f"{text} ({count}x)" for text, count in failures.most_common(5)),
-        )
+    def after_now(self, requests: int, *, timeout: float = 60.0) -> Counts:
+        """Wait for the answers to so many requests that begin after this call, and count those.
 
-    def wait(self, requests: int, *, timeout: float = 60.0) -> int:
-        """Wait for so many further answers; return the mark from before.
+        A request that is under way now is left out: it may have been sent on by a route that is out of force by now.
 
         Raises:
             TimeoutError: they did not come in time.
         """
-        since = self.mark()
-        deadline = time.monotonic() + timeout
-        while self.mark() < since + requests:
+        since = time.monotonic()
+        deadline = since + timeout
+        while len(found := self.answers(since)) < requests:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.mark() - since} of {requests} answers within {timeout:g} s")
+                raise TimeoutError(f"{len(found)} of {requests} answers within {timeout:g} s")
             self._stopping.wait(0.05)
-        return since
+        return _counted(found)
 
     def _run(self) -> None:
         asyncio.run(self._send_all())
@@ -126,7 +113,7 @@ class Traffic:
         order = self._order(number)
         while not self._stopping.is_set():
             began = time.monotonic()
-            answer = await self._ask(session, next(order))
+            answer = await self._ask(session, next(order), began)
             with self._lock:
                 self._answers.append(answer)
             await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
@@ -138,26 +125,40 @@ class Traffic:
             shuffled.shuffle(mine)
             yield from mine
 
-    async def _ask(self, session: aiohttp.ClientSession, user: str) -> Answer:
+    async def _ask(self, session: aiohttp.ClientSession, user: str, began: float) -> Answer:
         body = {"model": self._model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "temperature": 0}
         headers = {"host": self._host, "x-user-id": user}
         try:
             async with session.post(f"{self._url}/v1/chat/completions", json=body, headers=headers) as response:
                 content = await response.read()
                 if response.status != 200:
-                    return self._failed(user, f"status {response.status}: {content[:120].decode(errors='replace')}")
+                    return _failed(user, began, f"status {response.status}: {content[:120].decode(errors='replace')}")
                 document: dict[str, Any] = await response.json()
                 if not document.get("choices"):
-                    return self._failed(user, "an answer without choices")
-                return Answer(
-                    at=time.monotonic(), wall=time.time(), user=user, revision=response.headers.get(HEADER_REVISION, "(unmarked)")
-                )
+                    return _failed(user, began, "an answer without choices")
+                revision = response.headers.get(HEADER_REVISION, "(unmarked)")
+                return Answer(began=began, at=time.monotonic(), wall=time.time(), user=user, revision=revision)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return self._failed(user, f"{type(error).__name__}: {error}")
+            return _failed(user, began, f"{type(error).__name__}: {error}")
 
-    @staticmethod
-    def _failed(user: str, why: str) -> Answer:
-        return Answer(at=time.monotonic(), wall=time.time(), user=user, revision="", failure=why)
+
+def _failed(user: str, began: float, why: str) -> Answer:
+    return Answer(began=began, at=time.monotonic(), wall=time.time(), user=user, revision="", failure=why)
+
+
+def _counted(answers: list[Answer]) -> Counts:
+    good = [answer for answer in answers if not answer.failure]
+    users: dict[str, set[str]] = {}
+    for answer in good:
+        users.setdefault(answer.revision, set()).add(answer.user)
+    failures = Counter(answer.failure for answer in answers if answer.failure)
+    return Counts(
+        sent=len(answers),
+        failed=len(answers) - len(good),
+        by_revision=dict(Counter(answer.revision for answer in good)),
+        users_by_revision={revision: frozenset(names) for revision, names in users.items()},
+        failures=tuple(f"{text} ({count}x)" for text, count in failures.most_common(5)),
+    )
 
 
 def ask_once(
