@@ -10,6 +10,7 @@ from stage.installation import Images, Installation, grant, team_namespace
 from stage.people import Person
 from stage.reach import DirectReach
 from stage.team import Team
+from stage.wait import until
 from testbed import Testbed, images
 from testbed.hub import Demo, HubServer, seed_demo
 
@@ -82,3 +83,20 @@ def team(bed: Testbed, installation: Installation) -> Iterator[Team]:
     owner = Person(name="alice", kubeconfig=bed.user("alice"), kubectl_program=bed.programs.kubectl)
     yield Team(namespace=namespace, owner=owner, admin=bed.kubectl, reach=DirectReach(bed.kubectl))
     bed.kubectl.run("delete", "namespace", namespace, "--wait=false")
+    # Nobody waits for the streams of this gateway any more: without this its pods would run beside the next test for a minute.
+    bed.kubectl.run("delete", "pods", "--all", "--namespace", namespace, "--grace-period=1", "--wait=false")
+
+
+@pytest.fixture
+def alone(bed: Testbed, team: Team) -> None:
+    """No other team is there, nor on its way out: whatever the operator does, it does for this one."""
+
+    def others() -> list[str]:
+        names = [each["metadata"]["name"] for each in bed.kubectl.get("namespaces")["items"]]
+        return [name for name in names if name.startswith("team-") and name != team.namespace]
+
+    for name in others():
+        # The namespace's controller looks again after half of the grace that its pods had at first, or when the namespace changes.
+        bed.kubectl.run("delete", "pods", "--all", "--namespace", name, "--grace-period=1", "--timeout=60s")
+        bed.kubectl.run("annotate", "namespace", name, "looked-at=again", "--overwrite")
+    until(lambda: not others(), what="the end of the namespaces of other teams")

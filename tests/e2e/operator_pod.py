@@ -28,26 +28,37 @@ class Operator:
     def kill(self) -> None:
         """SIGKILL it, at once: no grace, no goodbye. Its Deployment starts another pod."""
         for name in self.pods():
-            self.bed.kubectl.run("delete", "pod", name, "--namespace", NAMESPACE, "--grace-period=0", "--force")
+            self.bed.kubectl.run(
+                "delete", "pod", name, "--namespace", NAMESPACE, "--grace-period=0", "--force", "--ignore-not-found"
+            )
 
     def wait_ready(self) -> None:
-        """Wait until it is ready."""
-        command = ("rollout", "status", f"deployment/{DEPLOYMENT}", "--namespace", NAMESPACE, "--timeout=120s")
-        self.bed.kubectl.run(*command, timeout=150.0)
+        """Wait until its only pod is ready. The pods are asked: the status of the Deployment may be from before a kill."""
+
+        def ready() -> bool:
+            pods = self.installation.operator_pods()
+            conditions = [c for pod in pods for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+            return len(pods) == 1 and [c["status"] for c in conditions] == ["True"]
+
+        until(ready, what="a ready operator")
 
     def wait_idle(self) -> dict[str, float]:
-        """Wait until it has written nothing for a while after it looked at everything; return its metrics."""
+        """Wait until it has written nothing for a while after it looked at everything; return what it wrote since its start.
+
+        That is the number of writes that it sent, by verb and resource, whatever their answer was.
+        """
         last: list[Any] = [None, time.monotonic()]
 
-        def quiet() -> dict[str, float] | None:
+        def quiet() -> list[Any] | None:
             metrics = self.installation.operator_metrics()
-            writes = metrics.get("holdfast_api_writes_total", 0.0)
+            writes = metrics.get("holdfast_api_writes_total", {})
             if writes != last[0]:
                 last[:] = [writes, time.monotonic()]
-            looked = metrics.get("holdfast_reconcile_duration_seconds_count", 0.0) > 0
-            return metrics if looked and time.monotonic() - last[1] >= _IDLE_SECONDS else None
+            looked = sum(metrics.get("holdfast_reconcile_duration_seconds_count", {}).values()) > 0
+            return last if looked and time.monotonic() - last[1] >= _IDLE_SECONDS else None
 
-        return until(quiet, what="an operator that has nothing to write", pause=0.3)
+        found: dict[str, float] = until(quiet, what="an operator that has nothing to write", pause=0.3)[0]
+        return found
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
