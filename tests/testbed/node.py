@@ -220,6 +220,8 @@ conf_dir = '{self.directory}/cni/net.d'
             "resolvConf": str(self.directory / "resolv.conf"),
             "volumePluginDir": str(self.directory / "kubelet" / "plugins"),
             "serializeImagePulls": False,
+            # A container that failed is started again soon: here somebody waits for it, and the machine bears it (KEP-4603).
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "3s"},
             "maxPods": 250,
             "logging": {"verbosity": 1},
         }
