@@ -32,7 +32,8 @@ demo-down: $(STAMP) ## End the demo's cluster
 	@$(BIN)/python -m demo --down
 
 .PHONY: test test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-vllm
-test: lint test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-vllm ## Run every tier
+test: $(STAMP) programs ## Run every tier, in lanes side by side; the first failure ends it
+	@MAKE='$(MAKE)' $(BIN)/python -m lanes
 
 test-unit: $(STAMP) ## Builders, policies and decisions; seconds
 	@$(PYTEST) tests/unit
@@ -43,11 +44,11 @@ test-kopf: $(STAMP) programs ## The handlers under a running kopf
 test-apiserver: $(STAMP) programs ## CRDs, guards and the operator against a real API server
 	@$(PYTEST) tests/apiserver
 test-testbed: $(STAMP) programs ## The test bed itself: start, end, clean-up, images
-	@$(PYTEST) tests/testbed_tests -m "not vllm"
+	@$(PYTEST) tests/testbed_tests
 test-e2e: $(STAMP) programs ## A real node, real engines, a real gateway
 	@$(PYTEST) tests/e2e -m "not vllm"
 test-e2e-vllm: $(STAMP) programs ## The same with vLLM (an image of 1.9 GB)
-	@$(PYTEST) tests/e2e tests/testbed_tests -m vllm
+	@$(PYTEST) tests/e2e -m vllm
 
 .PHONY: programs
 programs: $(STAMP) # the test bed's programs; from the cache once they are built
