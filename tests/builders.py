@@ -7,6 +7,7 @@ from typing import Any
 from holdfast.api.approval import Approver, ModelApprovalSpec, ModelApprovalStatus, Target
 from holdfast.api.decision import DecisionType, FallbackTargetType, FallbackTo, Gate
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
+from holdfast.api.found import Found
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import File, Model
 from holdfast.api.names import Key, revision_name
@@ -65,11 +66,17 @@ def resolved(declared: Model) -> ResolvedModel:
     return resolve_model(
         NAME,
         declared,
-        ResolvedSource(
-            hugging_face=ResolvedHuggingFace(endpoint=SETTINGS.hub_endpoint, repository=source.repository, commit=source.commit),
-            manifest_digest=manifest_digest(found),
-            files=found,
-        ),
+        {
+            "source": Found(
+                source=ResolvedSource(
+                    hugging_face=ResolvedHuggingFace(
+                        endpoint=SETTINGS.hub_endpoint, repository=source.repository, commit=source.commit
+                    ),
+                    manifest_digest=manifest_digest(found),
+                    files=found,
+                )
+            )
+        },
     )
 
 

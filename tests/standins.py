@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from builders import files
+from holdfast.api.found import Found, Question
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import HuggingFaceSource
 from holdfast.api.names import Key
@@ -34,17 +35,24 @@ class Hub:
 
     failure: Exception | None = None
     asked: list[HuggingFaceSource] = field(default_factory=list)
+    """The repositories."""
     before_answer: Callable[[], object] | None = None
 
-    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
+    async def resolve(self, question: Question) -> Found:
+        source = question.source.hugging_face
+        assert source is not None
         self.asked.append(source)
         if self.failure is not None:
             raise self.failure
         found = files(source.commit[0])
-        return ResolvedSource(
-            hugging_face=ResolvedHuggingFace(endpoint="https://hub.example", repository=source.repository, commit=source.commit),
-            manifest_digest=manifest_digest(found),
-            files=found,
+        return Found(
+            source=ResolvedSource(
+                hugging_face=ResolvedHuggingFace(
+                    endpoint="https://hub.example", repository=source.repository, commit=source.commit
+                ),
+                manifest_digest=manifest_digest(found),
+                files=found,
+            )
         )
 
 

@@ -12,8 +12,7 @@ from typing import Final
 
 import standins
 from builders import SETTINGS
-from holdfast.api.model import HuggingFaceSource
-from holdfast.api.revision import ResolvedSource
+from holdfast.api.found import Found, Question
 from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.controller.assembly import assemble
@@ -37,10 +36,11 @@ _WORKERS: Final = 3
 class Hub(standins.Hub):
     """Knows all commits but one."""
 
-    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
-        if source.commit[0] == UNKNOWN:
+    async def resolve(self, question: Question) -> Found:
+        source = question.source.hugging_face
+        if source is not None and source.commit[0] == UNKNOWN:
             raise SourceNotFoundError(f"{source.repository} has no commit {source.commit}")
-        return await super().resolve(source)
+        return await super().resolve(question)
 
 
 class OperatorRun:

@@ -118,6 +118,10 @@ class Adapter(ApiModel):
         pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40, description="The model name that clients send for it."
     )
     source: ModelSource
+    base_model: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None,
+        description="What its adapter_config.json says it was made for, when that is another name of the same model.",
+    )
 
 
 class DraftModel(ApiModel):
@@ -183,10 +187,23 @@ class Engine(ApiModel):
     )
 
 
+class Clock(StrEnum):
+    """Whether a chat template may ask for today's date."""
+
+    FORBIDDEN = "Forbidden"
+    ALLOWED = "Allowed"
+
+
 class ChatTemplate(ApiModel):
     """How messages become a prompt. Absent means: the template in the source's files."""
 
-    text: str = Field(min_length=1, max_length=65_536, description="The Jinja template itself.")
+    text: str | None = Field(
+        default=None, min_length=1, max_length=65_536, description="The Jinja template itself; absent means the one in the files."
+    )
+    clock: Clock | None = Field(
+        default=None,
+        description="Whether the template may ask for today's date (strftime_now), which changes prompts daily; absent: Forbidden.",
+    )
 
 
 class Generation(ApiModel):

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from holdfast.api.deployment import ModelDeploymentSpec
+from holdfast.api.found import Found, Question, Taking
 from holdfast.api.model import Engine, EngineOptions, EngineType, HuggingFaceSource, Model, ModelSource
 from holdfast.api.revision import ResolvedSource
 from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.naming import deployment_name
+from holdfast.domain import checks
 from holdfast.domain.pin import resolve_model
+from holdfast.domain.texts import UnreadableError
 from holdfast.render.deployment import problems
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError, SourceForbiddenError, SourceNotFoundError, SourceUnavailableError
@@ -77,30 +80,40 @@ async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver
     listed = await resolver.repository_files(wanted.repository, commit)
     choice = choose(listed, repository=wanted.repository, engine=wanted.engine, file=wanted.file, include=wanted.include)
     source = _checked_source(wanted.repository, commit, choice)
-    resolved, image = await asyncio.gather(
-        resolver.resolve(source), _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
+    taking = Taking.GGUF if choice.engine is EngineType.LLAMA_CPP else Taking.SAFETENSORS
+    question = Question(source=ModelSource(hugging_face=source), taking=taking, file=choice.model_file)
+    found, image = await asyncio.gather(
+        resolver.resolve(question), _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
     )
     options = EngineOptions(model_file=choice.model_file) if choice.model_file else None
     try:
         model = Model(
-            source=ModelSource(hugging_face=source.model_copy(update={"manifest_digest": resolved.manifest_digest})),
+            source=ModelSource(hugging_face=source.model_copy(update={"manifest_digest": found.source.manifest_digest})),
             engine=Engine(type=choice.engine, image=image.pinned, options=options),
         )
     except ValidationError as error:
         raise CommandError(_first(error), ExitCode.USAGE) from error
     name = wanted.name or deployment_name(wanted.repository)
-    found = problems(resolve_model(name, model, resolved))
-    if found:
-        raise CommandError(f"{wanted.repository} at {commit} would not start: {'; '.join(found)}")
+    told = _problems(name, model, {"source": found})
+    if told:
+        raise CommandError(f"{wanted.repository} at {commit} would not start: {'; '.join(told)}")
     return Pinned(
         name=name,
         commit=commit,
         spec=ModelDeploymentSpec(model=model),
         choice=choice,
-        source=resolved,
+        source=found.source,
         listed=len(listed),
         image=image,
     )
+
+
+def _problems(name: str, model: Model, found: Mapping[str, Found]) -> list[str]:
+    told = checks.problems(model, found)
+    try:
+        return told + problems(resolve_model(name, model, found))
+    except UnreadableError as error:
+        return [*told, str(error)]
 
 
 def _checked_source(repository: str, commit: str, choice: Choice) -> HuggingFaceSource:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from holdfast.api.model import HuggingFaceSource
+from holdfast.api.found import Found, Question
 from holdfast.api.names import Key
-from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.api.revision import ResolvedModel
 from holdfast.cluster.port import Manifest
 from holdfast.domain.plan import Plan
 from holdfast.domain.snapshot import DeploymentView, GatewayView, RevisionView, Snapshot
@@ -19,8 +19,8 @@ Decide = Callable[[Snapshot, datetime], Plan]
 class Resolver(Protocol):
     """`holdfast.sources.hub.HubResolver`."""
 
-    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
-        """Read the list of files of a repository at a commit.
+    async def resolve(self, question: Question) -> Found:
+        """Find out what a source has.
 
         Raises:
             holdfast.sources.hub_errors.HubError: why there is none, with a `Reason`.

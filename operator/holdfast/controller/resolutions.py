@@ -1,26 +1,29 @@
-"""Questions to the Hub, asked in the background, a few at a time, once per source, and only while somebody wants the answer.
+"""Questions about sources, asked in the background, a few at a time, once per source, and only while somebody wants the answer.
 
 Answers live in memory: the ModelRevision that is made of one is what lasts.
 """
 
 import asyncio
-import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from holdfast.api.model import HuggingFaceSource, Model
+from holdfast.api.found import Found, Question
+from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import ResolvedSource
+from holdfast.api.revision import ResolvedModel
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Renderer, Resolver
 from holdfast.controller.queue import Priority, WorkQueue
+from holdfast.domain.checks import problems
 from holdfast.domain.pin import declared_digest, resolve_model
+from holdfast.domain.questions import questions
 from holdfast.domain.snapshot import ResolutionFailed, Resolved
+from holdfast.domain.texts import UnreadableError
 from holdfast.sources.hub_errors import HubError
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE: Final = 8
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 600.0
+_MESSAGE_MAX: Final = 1024
 _UNRENDERABLE: Final = timedelta(days=1)
 """A model that cannot be rendered stays so until its spec changes, which makes it another model."""
 
@@ -40,14 +44,12 @@ class _Failure:
 
 
 @dataclass(slots=True)
-class _Question:
-    source: HuggingFaceSource
+class _Asked:
+    question: Question
     wanted_by: set[Key] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
-    answer: ResolvedSource | _Failure | None = None
+    answer: Found | _Failure | None = None
     failures: int = 0
-    models: dict[tuple[Key, str], Resolved | ResolutionFailed] = field(default_factory=dict)
-    """What the answer means for one declared model."""
 
 
 class Resolutions:
@@ -78,98 +80,112 @@ class Resolutions:
         self._now = now
         self._rng = rng
         self._observer = observer
-        self._questions: dict[str, _Question] = {}
-        self._asked_by: dict[Key, str] = {}
+        self._asked: dict[str, _Asked] = {}
+        self._asked_by: dict[Key, frozenset[str]] = {}
+        self._models: dict[Key, tuple[str, Resolved | ResolutionFailed]] = {}
+        """What the answers mean for the declared model that each key asked for last."""
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def find(self, key: Key, model: Model) -> Resolved | ResolutionFailed | None:
-        """Return the answer for a declared model, None while there is none."""
-        if model.source.hugging_face is None:
-            return None
-        question = self._questions.get(_identity(model.source.hugging_face))
-        if question is None or question.answer is None:
-            return None
+        """Return the answer for a declared model, None while there is none. A failure names the field of the source."""
+        found: dict[str, Found] = {}
+        failures: list[tuple[str, _Failure]] = []
+        for where, question in questions(model).items():
+            asked = self._asked.get(question.identity)
+            if asked is None or asked.answer is None:
+                return None
+            if isinstance(asked.answer, _Failure):
+                failures.append((where, asked.answer))
+            else:
+                found[where] = asked.answer
         declared = declared_digest(model)
-        if isinstance(question.answer, _Failure):
-            failure = question.answer
-            return ResolutionFailed(declared=declared, reason=failure.reason, message=failure.message, retry_at=failure.retry_at)
-        if (key, declared) not in question.models:
-            question.models[key, declared] = self._render(key, model, declared, question.answer)
-        return question.models[key, declared]
+        if failures:
+            where, first = failures[0]
+            return ResolutionFailed(
+                declared=declared,
+                reason=first.reason,
+                message=f"spec.model.{where}: {first.message}"[:_MESSAGE_MAX],
+                retry_at=min(failure.retry_at for _, failure in failures),
+            )
+        known = self._models.get(key)
+        if known is None or known[0] != declared:
+            known = self._models[key] = declared, self._render(key, model, declared, found)
+        return known[1]
 
     def want(self, key: Key, model: Model) -> None:
         """Ask for a declared model, unless it is being asked or was answered; a failure is asked again when its time has come."""
-        source = model.source.hugging_face
-        if source is None:
-            return
-        identity = _identity(source)
-        if self._asked_by.get(key) != identity:
-            self.release(key)
-        question = self._questions.setdefault(identity, _Question(source))
-        question.wanted_by.add(key)
-        self._asked_by[key] = identity
-        failed = question.answer if isinstance(question.answer, _Failure) else None
-        due = question.answer is None or (failed is not None and self._now() >= failed.retry_at)
-        if question.task is None and due:
-            question.task = asyncio.create_task(self._ask(question), name=f"resolve {source.repository}")
+        wanted = {question.identity: question for question in questions(model).values()}
+        before = self._asked_by.get(key, frozenset())
+        self._give_up(key, before - wanted.keys())
+        self._asked_by[key] = frozenset(wanted)
+        for identity, question in wanted.items():
+            asked = self._asked.setdefault(identity, _Asked(question))
+            asked.wanted_by.add(key)
+            failed = asked.answer if isinstance(asked.answer, _Failure) else None
+            due = asked.answer is None or (failed is not None and self._now() >= failed.retry_at)
+            if asked.task is None and due:
+                asked.task = asyncio.create_task(self._ask(asked), name=f"resolve {identity}")
 
     def release(self, key: Key) -> None:
         """Take that a ModelDeployment no longer needs an answer; a question that nobody asks is given up."""
-        identity = self._asked_by.pop(key, None)
-        if identity is None:
-            return
-        question = self._questions[identity]
-        question.wanted_by.discard(key)
-        question.models = {name: found for name, found in question.models.items() if name[0] != key}
-        if question.wanted_by:
-            return
-        del self._questions[identity]
-        if question.task is not None:
-            question.task.cancel()
-            self._observer.resolved("Cancelled")
+        self._models.pop(key, None)
+        self._give_up(key, self._asked_by.pop(key, frozenset()))
+
+    def _give_up(self, key: Key, identities: Iterable[str]) -> None:
+        for identity in identities:
+            asked = self._asked[identity]
+            asked.wanted_by.discard(key)
+            if asked.wanted_by:
+                continue
+            del self._asked[identity]
+            if asked.task is not None:
+                asked.task.cancel()
+                self._observer.resolved("Cancelled")
 
     async def close(self) -> None:
         """Give up all questions and wait until they have ended."""
-        tasks = [question.task for question in self._questions.values() if question.task is not None]
+        tasks = [asked.task for asked in self._asked.values() if asked.task is not None]
         for key in list(self._asked_by):
             self.release(key)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, question: _Question) -> None:
+    async def _ask(self, asked: _Asked) -> None:
         async with self._slots:
             try:
-                question.answer = await self._resolver.resolve(question.source)
+                asked.answer = await self._resolver.resolve(asked.question)
             except HubError as error:
-                question.answer = self._failed(question, error.reason, str(error), error.retry_after)
+                asked.answer = self._failed(asked, error.reason, str(error), error.retry_after)
             except Exception:
-                logger.exception("resolving failed", extra={"repository": question.source.repository})
-                message = "Holdfast failed on the Hub's answer; its log has the details"
-                question.answer = self._failed(question, Reason.INTERNAL_ERROR, message, None)
-        question.task = None
-        question.models.clear()
-        outcome = question.answer.reason if isinstance(question.answer, _Failure) else "Resolved"
+                logger.exception("resolving failed", extra={"source": asked.question.source.wire()})
+                message = "Holdfast failed on what the source answered; its log has the details"
+                asked.answer = self._failed(asked, Reason.INTERNAL_ERROR, message, None)
+        asked.task = None
+        outcome = asked.answer.reason if isinstance(asked.answer, _Failure) else "Resolved"
         self._observer.resolved(outcome)
-        for key in question.wanted_by:
+        for key in asked.wanted_by:
+            self._models.pop(key, None)
             self._queue.add(key, Priority.HIGH)
 
-    def _failed(self, question: _Question, reason: Reason, message: str, retry_after: float | None) -> _Failure:
-        longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(question.failures, 20))
-        question.failures += 1
+    def _failed(self, asked: _Asked, reason: Reason, message: str, retry_after: float | None) -> _Failure:
+        longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(asked.failures, 20))
+        asked.failures += 1
         delay = max(retry_after or 0.0, longest * (0.5 + self._rng.random() / 2))
-        return _Failure(reason, message[:1024], self._now() + timedelta(seconds=delay))
+        return _Failure(reason, message[:_MESSAGE_MAX], self._now() + timedelta(seconds=delay))
 
-    def _render(self, key: Key, model: Model, declared: str, source: ResolvedSource) -> Resolved | ResolutionFailed:
-        resolved = resolve_model(key.name, model, source)
-        problems = self._renderer.problems(resolved)
-        if not problems:
-            return Resolved(declared=declared, model=resolved)
+    def _render(self, key: Key, model: Model, declared: str, found: Mapping[str, Found]) -> Resolved | ResolutionFailed:
+        told = problems(model, found)
+        resolved: ResolvedModel | None = None
+        try:
+            resolved = resolve_model(key.name, model, found)
+        except UnreadableError as error:
+            told.append(f"spec.model: {error}")
+        else:
+            told += self._renderer.problems(resolved)
+        if resolved is not None and not told:
+            return Resolved(declared=declared, model=resolved, recorded=found["source"].recorded)
         return ResolutionFailed(
             declared=declared,
             reason=Reason.INVALID_SPEC,
-            message="; ".join(problems)[:1024],
+            message="; ".join(dict.fromkeys(told))[:_MESSAGE_MAX],
             retry_at=self._now() + _UNRENDERABLE,
         )
-
-
-def _identity(source: HuggingFaceSource) -> str:
-    return json.dumps(source.wire(), sort_keys=True)

@@ -6,13 +6,17 @@ Kubernetes or another library makes no new identity.
 
 import hashlib
 import json
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import rfc8785
 
+from holdfast.api.found import Found
 from holdfast.api.manifest import manifest_bytes, manifest_digest
-from holdfast.api.model import ChatTemplate, Engine, Generation, Model, RemoteCode
-from holdfast.api.revision import ResolvedGeneration, ResolvedModel, ResolvedSource, ResolvedTemplate, TemplateOrigin
+from holdfast.api.model import Model, RemoteCode
+from holdfast.api.revision import ResolvedAdapter, ResolvedDraftModel, ResolvedModel, ResolvedSource
+from holdfast.domain import effective
+from holdfast.domain.effective import NEUTRAL
 
 __all__ = [
     "NEUTRAL",
@@ -26,17 +30,6 @@ __all__ = [
     "resolve_model",
     "short_digest",
 ]
-
-NEUTRAL: Final = ResolvedGeneration(
-    temperature=1.0,
-    top_p=1.0,
-    top_k=-1,
-    min_p=0.0,
-    repetition_penalty=1.0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-)
-"""Sampling defaults that leave the model's own probabilities as they are."""
 
 
 def declared_digest(model: Model) -> str:
@@ -58,40 +51,45 @@ def short_digest(digest: str) -> str:
     return f"{scheme}:{value[:12]}"
 
 
-def resolve_model(name: str, model: Model, source: ResolvedSource) -> ResolvedModel:
+def resolve_model(name: str, model: Model, found: Mapping[str, Found]) -> ResolvedModel:
     """Return the resolved form of a ModelDeployment's declared model.
 
     What was left out gets its documented meaning (the served name is the deployment's `name`), in so many words: nothing is left
     to an engine's default.
+
+    Args:
+        name: of the ModelDeployment.
+        model: as it is declared.
+        found: the answer for each source, by its field (`holdfast.domain.questions`).
+
+    Raises:
+        UnreadableError: a file of the model is not what its name says, or does not say what has to be known.
     """
+    source, tokenizer = found["source"], found.get("tokenizer")
+    language = tokenizer or source
+    code = [_sorted(found[f"code[{index}]"]) for index in range(len(model.code or ()))]
+    adapters = [
+        ResolvedAdapter(name=adapter.name, source=_sorted(found[f"adapters[{index}].source"]))
+        for index, adapter in enumerate(model.adapters or ())
+    ]
+    draft = model.draft_model
     return ResolvedModel(
         source=_sorted(source),
+        tokenizer=_sorted(tokenizer) if tokenizer is not None else None,
         remote_code=model.remote_code or RemoteCode.FORBIDDEN,
-        engine=_engine(model.engine),
-        chat_template=_template(model.chat_template),
-        generation=_generation(model.generation),
+        code=code or None,
+        adapters=adapters or None,
+        draft_model=ResolvedDraftModel(source=_sorted(found["draftModel.source"]), tokens=draft.tokens) if draft else None,
+        engine=effective.engine(model.engine, source, language),
+        chat_template=effective.template(model.chat_template, model.engine.type, language),
+        generation=effective.generation(model.generation, model.engine.type, source),
         served_name=model.served_name or name,
     )
 
 
-def _sorted(source: ResolvedSource) -> ResolvedSource:
-    files = sorted(source.files, key=lambda file: file.path) if source.files is not None else None
-    return source.model_copy(update={"files": files})
-
-
-def _engine(engine: Engine) -> Engine:
-    options = engine.options if engine.options and engine.options.wire() else None
-    return engine.model_copy(update={"options": options, "args": engine.args or None, "env": engine.env or None})
-
-
-def _template(declared: ChatTemplate | None) -> ResolvedTemplate:
-    if declared is None:
-        return ResolvedTemplate(origin=TemplateOrigin.SOURCE)
-    return ResolvedTemplate(origin=TemplateOrigin.INLINE, text=declared.text)
-
-
-def _generation(declared: Generation | None) -> ResolvedGeneration:
-    return ResolvedGeneration.parse(NEUTRAL.wire() | (declared.wire() if declared else {}))
+def _sorted(found: Found) -> ResolvedSource:
+    files = sorted(found.source.files, key=lambda file: file.path) if found.source.files is not None else None
+    return found.source.model_copy(update={"files": files})
 
 
 class Difference(NamedTuple):

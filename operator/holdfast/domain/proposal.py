@@ -65,6 +65,7 @@ def resolve(snapshot: Snapshot, now: datetime) -> Desired | CreateRevision | Unr
             declared=wanted,
             model=resolution.model,
             render=Render(version=snapshot.settings.render_version, weights_image=snapshot.settings.weights_image),
+            recorded=resolution.recorded,
         )
     )
 

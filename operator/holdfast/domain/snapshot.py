@@ -13,7 +13,7 @@ from holdfast.api.approval import ModelApprovalSpec, ModelApprovalStatus
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus, ResolvedModel
+from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus, Recorded, ResolvedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +149,7 @@ class Resolved:
 
     declared: str
     model: ResolvedModel
+    recorded: Recorded | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

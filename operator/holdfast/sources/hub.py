@@ -1,25 +1,17 @@
 """The Hub as the operator and the command line see it: exact files of an exact commit, or a typed error."""
 
 import asyncio
-import hashlib
-import hmac
-import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from holdfast.api.manifest import FILES_MAX, MANIFEST_MAX_BYTES, manifest_bytes, manifest_digest, paths_problem
-from holdfast.api.model import File, HuggingFaceSource
-from holdfast.api.revision import ResolvedHuggingFace, ResolvedSource
-from holdfast.sources.hub_client import HubClient, RepositoryFile, matching
-from holdfast.sources.hub_errors import SourceMismatchError, SourceNotFoundError, SourceUnusableError
+from holdfast.api.found import Found, Question
+from holdfast.sources import listed
+from holdfast.sources.hub_client import HubClient, RepositoryFile
+from holdfast.sources.hub_resolution import list_files, resolve
 from holdfast.sources.hub_transport import Limits
-
-_LISTED_MAX: Final = 100_000  # entries of a repository, before `include` chooses
-_PLAIN_FILE_MAX_BYTES: Final = 16 * 1024 * 1024
-_PLAIN_TOTAL_MAX_BYTES: Final = 64 * 1024 * 1024
 
 _T = TypeVar("_T")
 
@@ -56,16 +48,16 @@ class HubResolver:
         self._total_seconds = total_seconds
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hub")
 
-    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
-        """Return the exact files of a declared source.
-
-        Plain git files, for which the Hub has no sha256, are read (16 MiB each and 64 MiB together at most), compared with git's
-        hash of them, and hashed.
+    async def resolve(self, question: Question) -> Found:
+        """Return the exact files of a declared source. Of a list that came with the manifest nothing is asked.
 
         Raises:
             HubError: with the `Reason` to show; `SourceUnavailableError` is worth trying again.
         """
-        return await self._run(lambda client: _resolve(client, source))
+        source = question.source.hugging_face
+        if source is None or source.files is not None:
+            return listed.resolve(question, self.endpoint)
+        return await self._run(lambda client: resolve(client, question, source))
 
     async def resolve_ref(self, repository: str, ref: str) -> str:
         """Return the commit (40 hex digits) that a branch, a tag or a shortened hash means now.
@@ -81,7 +73,7 @@ class HubResolver:
         Raises:
             HubError: with the `Reason` to show.
         """
-        return await self._run(lambda client: _listed(client, repository, commit))
+        return await self._run(lambda client: list_files(client, repository, commit))
 
     async def close(self) -> None:
         """Stop accepting work. Threads that wait for the Hub end by their own limits."""
@@ -100,78 +92,3 @@ class HubResolver:
             return await asyncio.wrap_future(self._threads.submit(run))
         finally:
             cancelled.set()
-
-
-def _resolve(client: HubClient, source: HuggingFaceSource) -> ResolvedSource:
-    commit = client.commit(source.repository, source.commit)
-    if commit != source.commit:
-        raise SourceMismatchError(f"{client.endpoint} answered with commit {commit} instead of {source.commit}")
-    files = _included(_listed(client, source.repository, commit), source)
-    hashed = [
-        File(path=file.path, size=file.size, sha256=file.sha256 or _hash_plain(client, source.repository, commit, file))
-        for file in files
-    ]
-    if len(manifest_bytes(hashed)) > MANIFEST_MAX_BYTES:
-        raise SourceUnusableError(
-            f"{source.repository}: the list of its {len(hashed)} files is longer than {MANIFEST_MAX_BYTES} bytes;"
-            " name the files that the engine needs in source.huggingFace.include"
-        )
-    digest = manifest_digest(hashed)
-    if source.manifest_digest and not hmac.compare_digest(digest, source.manifest_digest):
-        raise SourceMismatchError(
-            f"{source.repository} at {commit} has the file list {digest}, but manifestDigest says {source.manifest_digest}"
-        )
-    return ResolvedSource(
-        hugging_face=ResolvedHuggingFace(endpoint=client.endpoint, repository=source.repository, commit=commit),
-        manifest_digest=digest,
-        files=hashed,
-    )
-
-
-def _listed(client: HubClient, repository: str, commit: str) -> list[RepositoryFile]:
-    files = list(itertools.islice(client.files(repository, commit), _LISTED_MAX + 1))
-    if len(files) > _LISTED_MAX:
-        raise SourceUnusableError(f"{repository} has more than {_LISTED_MAX} files")
-    return sorted(files, key=lambda file: file.path)
-
-
-def _included(files: Iterable[RepositoryFile], source: HuggingFaceSource) -> list[RepositoryFile]:
-    chosen = matching(files, source.include)
-    if not chosen:
-        patterns = ", ".join(source.include) if source.include else "*"
-        raise SourceNotFoundError(f"{source.repository} at {source.commit} has no file that matches {patterns}")
-    problem = paths_problem([file.path for file in chosen])
-    if problem:
-        raise SourceUnusableError(
-            f"{source.repository} at {source.commit}: {problem}; name the files that the engine needs in"
-            f" source.huggingFace.include (at most {FILES_MAX})"
-        )
-    for file in chosen:
-        if file.sha256 is None and file.size > _PLAIN_FILE_MAX_BYTES:
-            raise SourceUnusableError(f"{file.path!a} is a plain git file of {file.size} bytes: too large to hash it beforehand")
-    if sum(file.size for file in chosen if file.sha256 is None) > _PLAIN_TOTAL_MAX_BYTES:
-        raise SourceUnusableError(
-            f"{source.repository}: its plain git files are more than {_PLAIN_TOTAL_MAX_BYTES} bytes together;"
-            " name the files that the engine needs in source.huggingFace.include"
-        )
-    return chosen
-
-
-def _hash_plain(client: HubClient, repository: str, commit: str, file: RepositoryFile) -> str:
-    """Return the sha256 of a plain git file after comparing it with git's hash: sha1 over ``blob SIZE NUL`` and the bytes."""
-    blob = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
-    sha256 = hashlib.sha256()
-    received = 0
-    with client.open(repository, commit, file.path) as response:
-        for chunk in response.iter_bytes():
-            received += len(chunk)
-            if received > file.size:
-                break
-            blob.update(chunk)
-            sha256.update(chunk)
-    if received != file.size or not hmac.compare_digest(blob.hexdigest(), file.blob):
-        raise SourceMismatchError(
-            f"{file.path!a}: the Hub lists {file.size} bytes of git blob {file.blob} and sent"
-            f" {'more' if received > file.size else received} bytes of {blob.hexdigest()}"
-        )
-    return sha256.hexdigest()

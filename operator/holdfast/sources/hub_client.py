@@ -1,11 +1,13 @@
 """Synchronous access to one Hub through huggingface_hub: what Holdfast asks for, and what it makes of the answers."""
 
 import hashlib
+import json
 import re
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import httpx2
 from huggingface_hub import HfApi, hf_hub_url
@@ -19,7 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.hf_api import ModelInfo, RepoFile
 from huggingface_hub.utils._headers import build_hf_headers
 from huggingface_hub.utils._http import get_session, hf_raise_for_status
 from huggingface_hub.utils._paths import filter_repo_objects
@@ -49,6 +51,17 @@ class RepositoryFile:
     sha256: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What the Hub says about a repository at a commit, beside its files."""
+
+    commit: str
+    gated: bool | None
+    last_modified: datetime | None
+    security_status: str | None
+    """What its scans say; None when it did not say."""
+
+
 def matching(files: Iterable[RepositoryFile], patterns: list[str] | None) -> list[RepositoryFile]:
     """Return the files whose whole path matches one of the glob patterns; all files when there are no patterns.
 
@@ -69,7 +82,7 @@ class HubClient:
     @contextmanager
     def within(self, limits: Limits) -> Generator[None]:
         """Bound everything that this thread asks the Hub for, and turn every failure into a `HubError`."""
-        with within(self.endpoint, limits), self._hub_errors():
+        with within(self.endpoint, limits), self.errors():
             yield
 
     def commit(self, repository: str, revision: str) -> str:
@@ -78,12 +91,35 @@ class HubClient:
         Raises:
             SourceMismatchError: the repository was renamed; the Hub redirects to whoever has the new name.
         """
-        info = self._api.model_info(repository, revision=revision)
+        return str(self._info(repository, revision).sha)
+
+    def _info(self, repository: str, revision: str, *, security: bool = False) -> ModelInfo:
+        info = self._api.model_info(repository, revision=revision, securityStatus=security or None)
         if info.id != repository:
             raise SourceMismatchError(f"{repository} is now {info.id}: check who owns it, then pin it under that name")
         if not isinstance(info.sha, str) or not _COMMIT.fullmatch(info.sha):
             raise SourceUnavailableError(f"{self.endpoint} named no commit for {repository} at {revision}")
-        return info.sha
+        return info
+
+    def describe(self, repository: str, commit: str) -> Description:
+        """Return what the Hub says about a repository at a commit.
+
+        Raises:
+            SourceMismatchError: the repository was renamed; the Hub redirects to whoever has the new name.
+        """
+        info = self._info(repository, commit, security=True)
+        status = getattr(info, "security_repo_status", None)
+        return Description(
+            commit=str(info.sha),
+            gated=bool(info.gated) if info.gated is not None else None,
+            last_modified=info.last_modified,
+            security_status=_security(status) if isinstance(status, dict) else None,
+        )
+
+    def refs_to(self, repository: str, commit: str) -> list[str]:
+        """Return the full names of the branches and tags that mean a commit now, sorted."""
+        refs = self._api.list_repo_refs(repository)
+        return sorted(ref.ref for ref in (*refs.branches, *refs.tags) if ref.target_commit == commit)
 
     def files(self, repository: str, commit: str) -> Iterator[RepositoryFile]:
         """List all files of a commit, in the Hub's order."""
@@ -142,7 +178,8 @@ class HubClient:
             yield response
 
     @contextmanager
-    def _hub_errors(self) -> Generator[None]:
+    def errors(self) -> Generator[None]:
+        """Turn every failure into a `HubError`; `within` does so too, this is for who goes on after one."""
         try:
             yield
         except HubError:
@@ -181,3 +218,12 @@ class HubClient:
 
 def _repository(error: HfHubHTTPError) -> str:
     return getattr(error, "repo_id", None) or "the repository"
+
+
+def _security(status: dict[str, Any]) -> str:
+    """Return the state of the Hub's scans in words (``securityRepoStatus`` of model info)."""
+    issues = status.get("filesWithIssues")
+    if isinstance(issues, list) and issues:
+        paths = [str(issue.get("path")) for issue in issues if isinstance(issue, dict)]
+        return f"issues: {json.dumps(paths)}"
+    return "no issues" if status.get("scansDone") else "scans not done"

@@ -142,7 +142,7 @@ def test_a_revision_of_another_digest_is_never_approved(cli: Cli, api: ApiStandI
 
 def test_an_unknown_field_in_status_does_not_stop_anybody(cli: Cli, api: ApiStandIn) -> None:
     states.proposed_second(api)
-    status = api.get("modeldeployments", states.NAME)["status"] | {"upstream": {"head": "x"}}
+    status = api.get("modeldeployments", states.NAME)["status"] | {"weather": {"head": "x"}}
     api.set_status("modeldeployments", states.NAME, status)
     states.accepts(api)
     assert cli("approve", states.NAME, "--yes").code == 0

@@ -9,10 +9,11 @@ import pytest
 
 import standins
 from builders import NAME, NAMESPACE, model
-from holdfast.api.model import HuggingFaceSource, Model
+from holdfast.api.found import Found, Question
+from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.api.revision import ResolvedModel
 from holdfast.controller.observer import Observer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.resolutions import Resolutions
@@ -50,12 +51,12 @@ class SlowHub(standins.Hub):
         self.under_way = 0
         self.most_at_once = 0
 
-    async def resolve(self, source: HuggingFaceSource) -> ResolvedSource:
+    async def resolve(self, question: Question) -> Found:
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
         try:
             await self.gate.wait()
-            return await super().resolve(source)
+            return await super().resolve(question)
         finally:
             self.under_way -= 1
 
@@ -168,7 +169,7 @@ async def test_a_failure_is_told_and_asked_again_when_its_time_has_come(bench: B
     await bench.settle()
     failed = bench.resolutions.find(KEY, MODEL)
     assert isinstance(failed, ResolutionFailed)
-    assert (failed.reason, failed.message) == (Reason.SOURCE_UNAVAILABLE, "the Hub is busy")
+    assert (failed.reason, failed.message) == (Reason.SOURCE_UNAVAILABLE, "spec.model.source: the Hub is busy")
     assert failed.retry_at == START + timedelta(seconds=40)
     bench.hub.failure = None
     bench.resolutions.want(KEY, MODEL)

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from pytest_asyncio import fixture
 
+from holdfast.api.found import Question, Taking
+from holdfast.api.model import HuggingFaceSource, ModelSource
 from holdfast.sources.hub import HubResolver
 from testbed.hub import HubServer
 
@@ -15,6 +17,11 @@ CONTENT = {
     "nested/a b#?%41.json": b"{}",
     "nested/tokenizer.json": b'{"version": "1.0"}',
 }
+
+
+def asking(source: HuggingFaceSource) -> Question:
+    """Return the question for a model of safetensors."""
+    return Question(source=ModelSource(hugging_face=source), taking=Taking.SAFETENSORS)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from holdfast.api.model import HuggingFaceSource
 from holdfast.api.reasons import Reason
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError
+from unit.hub_source.conftest import asking
 
 COMMIT = "a" * 40
 Answer = tuple[int, dict[str, str], bytes]
@@ -83,7 +84,7 @@ PLAIN: dict[str, object] = {
 async def refused(url: str, token: str | None = None) -> HubError:
     resolver = HubResolver(url, token=lambda: token, request_seconds=2.0)
     with pytest.raises(HubError) as raised:
-        await resolver.resolve(HuggingFaceSource(repository="lab/model", commit=COMMIT))
+        await resolver.resolve(asking(HuggingFaceSource(repository="lab/model", commit=COMMIT, include=["*"])))
     await resolver.close()
     return raised.value
 
@@ -91,8 +92,8 @@ async def refused(url: str, token: str | None = None) -> HubError:
 async def test_the_fixture_can_tell_the_truth(serve: Serve) -> None:
     liar = serve({"/revision/": info(), "/tree/": tree(PLAIN), "/resolve/": (200, {"X-Repo-Commit": COMMIT}, b"{}")})
     resolver = HubResolver(liar.url)
-    found = await resolver.resolve(HuggingFaceSource(repository="lab/model", commit=COMMIT))
-    assert [file.path for file in found.files or ()] == ["config.json"]
+    found = await resolver.resolve(asking(HuggingFaceSource(repository="lab/model", commit=COMMIT)))
+    assert [file.path for file in found.source.files or ()] == ["config.json"]
     await resolver.close()
 
 
@@ -160,7 +161,7 @@ async def test_the_token_does_not_follow_a_redirect_elsewhere(serve: Serve) -> N
     other = serve({"/": (200, {}, b"{}")})
     liar = serve({"/revision/": info(), "/tree/": tree(PLAIN), "/resolve/": (302, {"Location": f"{other.url}/x"}, b"")})
     resolver = HubResolver(liar.url, token=lambda: "hf_secret")
-    await resolver.resolve(HuggingFaceSource(repository="lab/model", commit=COMMIT))
+    await resolver.resolve(asking(HuggingFaceSource(repository="lab/model", commit=COMMIT)))
     await resolver.close()
     assert liar.authorized
     assert other.authorized == []

@@ -13,7 +13,7 @@ from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError
 from testbed.hub import Drop, Gone, HubServer, OtherBytes, RateLimited, Slow, Stall, Status, Truncate
 from testbed.hub.faults import AnyFault
-from unit.hub_source.conftest import REPOSITORY
+from unit.hub_source.conftest import REPOSITORY, asking
 
 PLAIN = "resolve-cache.*config"
 
@@ -21,7 +21,7 @@ PLAIN = "resolve-cache.*config"
 async def refused(resolver: HubResolver, commit: str, **fields: object) -> HubError:
     source = HuggingFaceSource.model_validate({"repository": REPOSITORY, "commit": commit} | fields)
     with pytest.raises(HubError) as raised:
-        await resolver.resolve(source)
+        await resolver.resolve(asking(source))
     return raised.value
 
 
@@ -130,7 +130,7 @@ async def test_paths_that_differ_by_case_are_unusable_unless_one_is_chosen(resol
     commit = hub.admin.commit(REPOSITORY, {"Model.json": b"{}", "model.json": b"{}"})
     assert (await refused(resolver, commit)).reason is Reason.INVALID_SPEC
     source = HuggingFaceSource(repository=REPOSITORY, commit=commit, include=["model.json"])
-    assert [file.path for file in (await resolver.resolve(source)).files or ()] == ["model.json"]
+    assert [file.path for file in (await resolver.resolve(asking(source))).source.files or ()] == ["model.json"]
 
 
 async def test_a_plain_file_that_is_too_large_is_unusable(resolver: HubResolver, hub: HubServer) -> None:
@@ -171,14 +171,14 @@ async def test_cancelling_returns_at_once_and_frees_the_thread(hub: HubServer, c
     resolver = HubResolver(hub.url, workers=1, request_seconds=1.0)
     hub.admin.add_fault(Stall())
     source = HuggingFaceSource(repository=REPOSITORY, commit=commit)
-    task = asyncio.create_task(resolver.resolve(source))
+    task = asyncio.create_task(resolver.resolve(asking(source)))
     await asyncio.to_thread(hub.admin.wait_for_requests, "GET")
     started = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert time.monotonic() - started < 0.5
-    assert (await asyncio.wait_for(resolver.resolve(source), 10)).hugging_face is not None
+    assert (await asyncio.wait_for(resolver.resolve(asking(source)), 10)).source.hugging_face is not None
     await resolver.close()
 
 
@@ -186,10 +186,10 @@ async def test_cancelling_ends_an_answer_that_drips(hub: HubServer, commit: str)
     resolver = HubResolver(hub.url, workers=1, request_seconds=5.0)
     hub.admin.add_fault(Slow(match="/revision/", bytes_per_second=20))  # half a minute
     source = HuggingFaceSource(repository=REPOSITORY, commit=commit)
-    task = asyncio.create_task(resolver.resolve(source))
+    task = asyncio.create_task(resolver.resolve(asking(source)))
     await asyncio.to_thread(hub.admin.wait_for_requests, "GET")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await asyncio.wait_for(resolver.resolve(source), 10)).hugging_face is not None
+    assert (await asyncio.wait_for(resolver.resolve(asking(source)), 10)).source.hugging_face is not None
     await resolver.close()
