@@ -91,7 +91,15 @@ class OperatorProcess:
 
 
 def run_engines(cluster: FakeCluster) -> None:
-    """Play the Deployment controller, the kubelet and healthy engines."""
+    """Play the controllers of workloads, the kubelet, healthy engines and Jobs that fetch at once."""
+    run_deployments(cluster)
+    for key, found in cluster.every(kinds.JOB).items():
+        if not found.get("status"):
+            cluster.set_status(kinds.JOB, key, {"conditions": [{"type": "Complete", "status": "True"}]})
+
+
+def run_deployments(cluster: FakeCluster) -> None:
+    """The same without Jobs: theirs are under way."""
     for key, found in cluster.every(kinds.DEPLOYMENT).items():
         wanted = found["spec"]["replicas"]
         status = {

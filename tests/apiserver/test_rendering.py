@@ -94,14 +94,14 @@ def test_nothing_is_filled_in_dropped_or_rewritten(
 def test_its_pods_are_admitted_where_only_restricted_ones_are(
     admin: Rest, namespace: str, model: Model, paths: tuple[str, ...], serving: dict[str, Any]
 ) -> None:
-    template = engine_objects(owner(model, **serving), revision(model, paths), 1)[2]["spec"]["template"]
+    template = engine_objects(owner(model, **serving), revision(model, paths), 1)[-1]["spec"]["template"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "engine", "namespace": NAMESPACE}, "spec": template["spec"]}
     admin.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All").must()
 
 
 def test_the_namespace_does_refuse_other_pods(admin: Rest, namespace: str) -> None:
     model, paths = MINIMAL["vllm"]
-    spec = copy.deepcopy(engine_objects(owner(model), revision(model, paths), 1)[2]["spec"]["template"]["spec"])
+    spec = copy.deepcopy(engine_objects(owner(model), revision(model, paths), 1)[-1]["spec"]["template"]["spec"])
     spec["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "engine", "namespace": NAMESPACE}, "spec": spec}
     assert admin.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All").status == 403

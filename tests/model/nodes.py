@@ -1,4 +1,4 @@
-"""Everything that runs in the cluster: the Deployment controller, kubelets, engines and gateway pods.
+"""Everything that runs in the cluster: the controllers of workloads, kubelets, engines and gateway pods.
 
 Each part of it is a method, so that a test decides what happens when; `act` is all of it at once, in a world without trouble.
 """
@@ -43,6 +43,7 @@ class Nodes:
             return False
         self.cluster.collect_garbage()
         self.run_deployments()
+        self.run_jobs()
         for envoy in [each for each in self.envoys.values() if each.uid not in self.slow]:
             for volume in VOLUMES:
                 self.project(envoy, volume)
@@ -72,6 +73,12 @@ class Nodes:
                 self._delete(name)
             for _ in range(wanted - len(current)):
                 self._create(key, deployment)
+
+    def run_jobs(self) -> None:
+        """Let the Jobs that run come to their end."""
+        for key, found in list(self.cluster.view(kinds.JOB).items()):
+            if not found.get("status"):
+                self.cluster.set_status(kinds.JOB, key, {"conditions": [{"type": "Complete", "status": "True"}]})
 
     def report_deployments(self) -> None:
         """Write the statuses of Deployments."""

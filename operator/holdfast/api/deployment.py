@@ -130,7 +130,7 @@ class Serving(ApiModel):
         default=None,
         pattern=r"^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$",
         max_length=512,
-        description="URL of your own copy of the Hub, which pods ask first; the bytes are verified all the same.",
+        description="URL of your own copy of the sources, with their paths: pods ask it and nobody else. Bytes are verified all the same.",
     )
     registry_credentials: SecretName | None = Field(
         default=None,
@@ -341,7 +341,9 @@ class ModelDeploymentStatus(ApiModel):
     draining_since: datetime | None = Field(default=None, description="Since when the old revision finishes its streams.")
     ready_replicas: int | None = Field(default=None, description="Ready pods of the stable revision.")
     weights: list[RevisionWeights] | None = Field(
-        default=None, max_length=8, description="Where the bytes of each revision that serves, may serve soon or is proposed are kept."
+        default=None,
+        max_length=8,
+        description="Where the bytes of each revision that serves, may serve soon or is proposed are kept.",
     )
     upstream: UpstreamStatus | None = Field(default=None, description="What is published upstream now.")
     conditions: list[Condition] | None = Field(

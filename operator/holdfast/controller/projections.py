@@ -29,7 +29,7 @@ from holdfast.domain.snapshot import (
 )
 
 _WEIGHTS: Final = "weights"
-"""Name of the container that fetches and verifies."""
+"""Name of the container that fetches and verifies, and the beginning of those that verify one volume each."""
 _WEIGHTS_IN: Final = {names.COMPONENT_ENGINE: "initContainerStatuses", names.COMPONENT_WEIGHTS: "containerStatuses"}
 """Where pods report it, by their component."""
 _MESSAGE_LENGTH: Final = 512
@@ -191,8 +191,10 @@ def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str
     if revision is None:
         return None
     containers = status.get(weights_in) or []
-    weights: Manifest = next((container for container in containers if container.get("name") == _WEIGHTS), {})
-    state, reason, message = _weights(weights)
+    reports = [_weights(each) for each in containers if str(each.get("name") or "").split("-")[0] == _WEIGHTS]
+    # They run one after the other: the first that has not verified is the one at work.
+    waiting = (WeightsState.WAITING, None, "") if not reports else reports[-1]
+    state, reason, message = next((each for each in reports if each[0] is not WeightsState.VERIFIED), waiting)
     return PodView(
         name=str(metadata.get("name") or ""),
         uid=str(metadata.get("uid") or ""),

@@ -95,7 +95,8 @@ def _kept(snapshot: Snapshot, number: int, model: ResolvedModel, serving: Servin
     foreign = [artifact.source for artifact in artifacts(model) if artifact.source.volume is None]
     if not foreign:
         return RevisionWeights(revision=number, kept=WeightsKept.DURABLE, message="on volumes of the owner")
-    origin = ", ".join(dict.fromkeys(_origin(source) for source in foreign))[:256]
+    mirror = urlsplit(serving.mirror).netloc if serving.mirror else None
+    origin = mirror or ", ".join(dict.fromkeys(_origin(source) for source in foreign))[:256]
     if not is_fetched_by_job(model, serving):
         told = f"only at {origin}: when it is gone from there, no new pod starts; keep it with cache type {CacheType.PERSISTENT_VOLUME_CLAIM}"
         return RevisionWeights(revision=number, kept=WeightsKept.UPSTREAM, message=told)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from holdfast.api import names
-from holdfast.api.deployment import CacheType, Serving
+from holdfast.api.deployment import CacheType, Retention, Serving
 from holdfast.domain.snapshot import DeploymentView
 from holdfast.render.labels import labels, metadata
 from holdfast.render.quantity import canonical
@@ -41,7 +41,11 @@ def _route_service(deployment: DeploymentView) -> dict[str, Any]:
 
 
 def _network_policy(deployment: DeploymentView) -> dict[str, Any]:
-    """Only the gateway reaches an engine: several engines have routes that replace the model and ask for no password."""
+    """Only the gateway reaches an engine, and an engine reaches nothing.
+
+    Several engines have routes that replace the model and ask for no password. Pods that fetch for themselves have a policy of
+    their revision beside this one; policies add up.
+    """
     name = deployment.meta.key.name
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -49,7 +53,7 @@ def _network_policy(deployment: DeploymentView) -> dict[str, Any]:
         "metadata": metadata(deployment, names.engine_network_policy_name(name), names.COMPONENT_ENGINE),
         "spec": {
             "podSelector": {"matchLabels": labels(names.COMPONENT_ENGINE, name)},
-            "policyTypes": ["Ingress"],
+            "policyTypes": ["Ingress", "Egress"],
             "ingress": [
                 {
                     "from": [{"podSelector": {"matchLabels": {names.LABEL_COMPONENT: names.COMPONENT_GATEWAY}}}],
@@ -65,10 +69,13 @@ def _claim(deployment: DeploymentView, serving: Serving) -> dict[str, Any]:
     if cache is None or cache.size is None:
         raise ValueError(f"{deployment.meta.key}: spec.serving.cache.size is required for {CacheType.PERSISTENT_VOLUME_CLAIM}")
     storage_class = {"storageClassName": cache.storage_class_name} if cache.storage_class_name else {}
+    marks = metadata(deployment, names.weights_claim_name(deployment.meta.key.name), names.COMPONENT_WEIGHTS)
+    if serving.retention is not Retention.DELETE:
+        del marks["ownerReferences"]  # the garbage collector deletes what its owner leaves behind
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": metadata(deployment, names.weights_claim_name(deployment.meta.key.name), names.COMPONENT_WEIGHTS),
+        "metadata": marks,
         "spec": {
             "accessModes": [cache.access_mode or "ReadWriteOnce"],
             "resources": {"requests": {"storage": canonical(cache.size)}},

@@ -1,6 +1,7 @@
 """What is read from wire objects."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -115,6 +116,46 @@ def test_a_pod_without_a_number_is_no_engines(label: str) -> None:
 )
 def test_the_last_report_of_the_weights_container_counts(raw: Manifest, state: WeightsState) -> None:
     assert view_of(raw).weights is state
+
+
+@pytest.mark.parametrize("order", [("weights", "weights-tokenizer"), ("weights-tokenizer", "weights")])
+def test_every_volume_is_verified_before_the_pod_is(order: tuple[str, str]) -> None:
+    first, second = order
+    done, failed = ended(0, "", "Completed"), ended(3, report("WeightsMismatch", "tokenizer.json: expected aa, found bb"))
+    both = [{"name": first, "state": done}, {"name": second, "state": failed}]
+    assert view_of(pod(initContainerStatuses=both)).weights is WeightsState.FAILED
+    both[1]["state"] = done
+    assert view_of(pod(initContainerStatuses=both)).weights is WeightsState.VERIFIED
+
+
+def test_the_pod_of_a_job_reports_like_the_first_container_of_an_engine() -> None:
+    failed = ended(3, report("WeightsMismatch", "model.gguf: expected aa, found bb"))
+    view = view_of(pod(component="weights", containerStatuses=[{"name": "weights", "lastState": failed}]))
+    assert (view.weights, view.weights_reason) == (WeightsState.FAILED, Reason.WEIGHTS_MISMATCH)
+
+
+def job(*conditions: Manifest) -> Manifest:
+    labels = {"holdfast.dev/component": "weights", "holdfast.dev/deployment": NAME, "holdfast.dev/revision": "1"}
+    made = metadata(f"{NAME}-1-weights", 1, "job-1", labels=labels)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": made, "spec": {}, "status": {"conditions": list(conditions)}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "succeeded", "failed"),
+    [
+        ((), False, False),
+        (({"type": "SuccessCriteriaMet", "status": "True"},), False, False),
+        (({"type": "Complete", "status": "True"},), True, False),
+        (({"type": "Failed", "status": "False"},), False, False),
+        (({"type": "Failed", "status": "True", "lastTransitionTime": "2026-11-21T09:30:00Z"},), False, True),
+    ],
+)
+def test_a_job_has_ended_when_a_condition_says_so(conditions: tuple[Manifest, ...], succeeded: bool, failed: bool) -> None:
+    found = project(kinds.JOB, job(*conditions))
+    assert isinstance(found, LiveObject)
+    assert found.fetch is not None
+    assert (found.fetch.revision, found.fetch.succeeded) == (1, succeeded)
+    assert found.fetch.failed_at == (datetime(2026, 11, 21, 9, 30, tzinfo=UTC) if failed else None)
 
 
 def test_a_mismatch_is_reported_in_the_words_of_the_pod() -> None:

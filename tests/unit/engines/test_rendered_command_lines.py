@@ -19,7 +19,7 @@ FLAVORS = {
 
 def _command(model: Model, paths: tuple[str, ...]) -> list[str]:
     """The process's arguments in the fake engine's image."""
-    template = engine_objects(owner(model), revision(model, paths), 1)[2]["spec"]["template"]
+    template = engine_objects(owner(model), revision(model, paths), 1)[-1]["spec"]["template"]
     container = template["spec"]["containers"][0]
     command: list[str] = container.get("command", ["fake-engine"])
     if command[:2] == ["python3", "-m"]:

@@ -4,17 +4,24 @@ from typing import Any
 
 from builders import ENGINE_IMAGE, WEIGHTS_IMAGE, deployment, meta
 from holdfast.api.deployment import ModelDeploymentSpec
-from holdfast.api.model import File, Model
+from holdfast.api.model import File, HuggingFaceSource, Model, ModelSource, RemoteCode
 from holdfast.api.names import revision_name
 from holdfast.api.revision import (
     ModelRevisionSpec,
     ModelRevisionStatus,
     Render,
+    ResolvedAdapter,
+    ResolvedDraftModel,
+    ResolvedGeneration,
     ResolvedHuggingFace,
     ResolvedModel,
+    ResolvedOci,
     ResolvedSource,
+    ResolvedTemplate,
+    ResolvedVolume,
+    TemplateOrigin,
 )
-from holdfast.domain.pin import declared_digest, manifest_digest, pin_digest, resolve_model
+from holdfast.domain.pin import NEUTRAL, declared_digest, manifest_digest, pin_digest
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 
 SAFETENSORS = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -33,19 +40,43 @@ def declared(engine: str, *, engine_fields: dict[str, Any] | None = None, **fiel
     )
 
 
+def source(declared: ModelSource | HuggingFaceSource, paths: tuple[str, ...]) -> ResolvedSource:
+    """Return a source with these files; one that is declared with its own list, or to have one, keeps that."""
+    kind = ModelSource(hugging_face=declared) if isinstance(declared, HuggingFaceSource) else declared
+    files = [File(path=path, size=100 + number, sha256=f"{number % 16:x}" * 64) for number, path in enumerate(paths, start=1)]
+    digest = manifest_digest(files)
+    if kind.volume is not None:
+        volume = ResolvedVolume(claim_name=kind.volume.claim_name, path=kind.volume.path)
+        return ResolvedSource(volume=volume, manifest_digest=kind.volume.manifest_digest, files=kind.volume.files)
+    if kind.oci is not None:
+        return ResolvedSource(oci=ResolvedOci(reference=kind.oci.reference), manifest_digest=digest, files=files)
+    hub = kind.hugging_face
+    assert hub is not None
+    found = ResolvedHuggingFace(endpoint="https://hub.example", repository=hub.repository, commit=hub.commit)
+    return ResolvedSource(hugging_face=found, manifest_digest=digest, files=files)
+
+
 def resolved(model: Model, paths: tuple[str, ...]) -> ResolvedModel:
-    """Return a model with these files, as the Hub would answer."""
-    source = model.source.hugging_face
-    assert source is not None
-    files = [File(path=path, size=100 + number, sha256=f"{number:x}" * 64) for number, path in enumerate(paths, start=1)]
-    return resolve_model(
-        "support-chat",
-        model,
-        ResolvedSource(
-            hugging_face=ResolvedHuggingFace(endpoint="https://hub.example", repository=source.repository, commit=source.commit),
-            manifest_digest=manifest_digest(files),
-            files=files,
-        ),
+    """Return a model with these files, resolved without looking into any of them."""
+    template = model.chat_template.text if model.chat_template else None
+    adapters = [
+        ResolvedAdapter(name=each.name, source=source(each.source, ("adapter_model.safetensors",)))
+        for each in model.adapters or ()
+    ]
+    draft = model.draft_model
+    return ResolvedModel(
+        source=source(model.source, paths),
+        tokenizer=source(model.tokenizer, ("tokenizer.json",)) if model.tokenizer else None,
+        remote_code=model.remote_code or RemoteCode.FORBIDDEN,
+        code=[source(each, ("modeling.py",)) for each in model.code or ()] or None,
+        adapters=adapters or None,
+        draft_model=ResolvedDraftModel(source=source(draft.source, ("draft.safetensors",)), tokens=draft.tokens)
+        if draft
+        else None,
+        engine=model.engine,
+        chat_template=ResolvedTemplate(origin=TemplateOrigin.INLINE if template else TemplateOrigin.SOURCE, text=template),
+        generation=ResolvedGeneration.parse(NEUTRAL.wire() | (model.generation.wire() if model.generation else {})),
+        served_name=model.served_name or "support-chat",
     )
 
 
@@ -139,3 +170,32 @@ FULL: dict[str, tuple[Model, tuple[str, ...]]] = {
         ("big/model-00001-of-00002.gguf", "big/model-00002-of-00002.gguf", "other.gguf"),
     ),
 }
+
+
+def _hub(name: str, letter: str) -> dict[str, Any]:
+    return {"huggingFace": {"repository": name, "commit": letter * 40}}
+
+
+MANY_PARTS: tuple[Model, tuple[str, ...]] = (
+    declared(
+        "VLLM",
+        tokenizer=_hub("lab/tokenizer", "b"),
+        remoteCode="Pinned",
+        code=[{"repository": "lab/code", "commit": "c" * 40}],
+        adapters=[{"name": "legal", "source": _hub("lab/legal", "d")}, {"name": "polite", "source": _hub("lab/polite", "e")}],
+        draftModel={"source": _hub("lab/draft", "f"), "tokens": 4},
+    ),
+    SAFETENSORS,
+)
+"""A model with every part that a model can have."""
+MIXED: tuple[Model, tuple[str, ...]] = (
+    declared(
+        "VLLM",
+        source={"oci": {"reference": f"registry.example/models/chat@sha256:{'0' * 64}"}},
+        tokenizer={"volume": {"claimName": "texts", "path": "chat/tokenizer", "manifestDigest": f"sha256:{'1' * 64}"}},
+        adapters=[{"name": "legal", "source": _hub("lab/legal", "d")}],
+    ),
+    SAFETENSORS,
+)
+"""A model with a source of each kind."""
+CLAIM: dict[str, Any] = {"type": "PersistentVolumeClaim", "size": "60Gi"}

@@ -16,7 +16,7 @@ every = pytest.mark.parametrize(("model", "paths"), ALL.values(), ids=ALL)
 
 
 def pod(model: Model, paths: tuple[str, ...], **serving: Any) -> dict[str, Any]:
-    template: dict[str, Any] = engine_objects(owner(model, **serving), revision(model, paths), 1)[2]["spec"]["template"]
+    template: dict[str, Any] = engine_objects(owner(model, **serving), revision(model, paths), 1)[-1]["spec"]["template"]
     spec: dict[str, Any] = template["spec"]
     return spec
 
@@ -56,21 +56,6 @@ def test_the_engine_sees_only_the_verified_entry_and_cannot_write_it(model: Mode
     weights = [mount for mount in engine["volumeMounts"] if mount["name"] == "weights"]
     subdirectory = "sha256-" + view.spec.model.source.manifest_digest.removeprefix("sha256:")
     assert weights == [{"name": "weights", "mountPath": "/holdfast/model", "subPath": subdirectory, "readOnly": True}]
-
-
-@every
-def test_the_first_container_fetches_exactly_what_was_approved(model: Model, paths: tuple[str, ...]) -> None:
-    source = revision(model, paths).spec.model.source
-    (weights,) = pod(model, paths)["initContainers"]
-    assert weights["args"] == [
-        "fetch",
-        "--manifest=/holdfast/revision/manifest.json",
-        f"--manifest-digest={source.manifest_digest}",
-        "--endpoint=https://hub.example",
-        "--repository=lab/model",
-        f"--commit={'a' * 40}",
-        "--directory=/holdfast/weights",
-    ]
 
 
 @every
@@ -153,7 +138,7 @@ def test_accelerators_choose_and_tolerate_their_nodes() -> None:
 def test_only_gateways_reach_engines() -> None:
     model, paths = MINIMAL["vllm"]
     (policy,) = [found for found in shared_objects(owner(model)) if found["kind"] == "NetworkPolicy"]
-    labels = engine_objects(owner(model), revision(model, paths), 1)[2]["spec"]["template"]["metadata"]["labels"]
+    labels = engine_objects(owner(model), revision(model, paths), 1)[-1]["spec"]["template"]["metadata"]["labels"]
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert policy["spec"]["ingress"] == [
         {
@@ -165,19 +150,19 @@ def test_only_gateways_reach_engines() -> None:
 
 def test_every_child_belongs_to_its_deployment() -> None:
     model, paths = MINIMAL["vllm"]
-    children = engine_objects(owner(model), revision(model, paths), 1) + shared_objects(owner(model, **FULL_SERVING))
+    serving = {**FULL_SERVING, "retention": "Delete"}
+    children = engine_objects(owner(model, **serving), revision(model, paths), 1) + shared_objects(owner(model, **serving))
     for child in children:
         (reference,) = child["metadata"]["ownerReferences"]
         assert (reference["kind"], reference["uid"], reference["controller"]) == ("ModelDeployment", "uid-1", True)
         assert child["metadata"]["namespace"] == "team-a"
 
 
-def test_the_config_map_holds_the_list_whose_digest_is_pinned() -> None:
+def test_the_config_map_holds_the_lists_that_the_pod_is_told_to_expect() -> None:
     model, paths = FULL["vllm"]
-    view = revision(model, paths)
-    config = engine_objects(owner(model), view, 1)[0]
-    digest = hashlib.sha256(config["data"]["manifest.json"].encode()).hexdigest()
-    assert view.spec.model.source.manifest_digest == f"sha256:{digest}"
+    config = engine_objects(owner(model), revision(model, paths), 1)[0]
+    digest = hashlib.sha256(config["data"]["artifacts.json"].encode()).hexdigest()
+    assert f"--artifacts-digest=sha256:{digest}" in pod(model, paths)["initContainers"][0]["args"]
     assert config["immutable"] is True
 
 

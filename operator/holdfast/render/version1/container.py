@@ -7,14 +7,25 @@ from typing import Final, Protocol
 from holdfast.api.revision import ResolvedModel
 
 MODEL: Final = "/holdfast/model"
-"""The verified files, read-only."""
+"""The verified files, read-only. So are the other artifacts, each in its place, if the model has them."""
+TOKENIZER: Final = "/holdfast/tokenizer"
+DRAFT: Final = "/holdfast/draft"
+ADAPTERS: Final = "/holdfast/adapters"
+"""With a folder for each adapter, by its name."""
+CODE: Final = "/holdfast/code"
+"""The layout of a Hub cache (HF_HUB_CACHE) in which the branch main of each repository of code is the pinned commit."""
 REVISION: Final = "/holdfast/revision"
 """The revision's ConfigMap."""
-MANIFEST_KEY: Final = "manifest.json"
+ARTIFACTS_KEY: Final = "artifacts.json"
 CHAT_TEMPLATE_KEY: Final = "chat-template.jinja"
 CHAT_TEMPLATE: Final = f"{REVISION}/{CHAT_TEMPLATE_KEY}"
 WEIGHTS: Final = "/holdfast/weights"
-"""The volume of verified weights, writable for the fetching container only."""
+"""The cache of verified weights, writable for the fetching container only."""
+SEALS: Final = "/holdfast/seals"
+"""The seals of a cache that is read-only otherwise."""
+SEAL: Final = "/holdfast/seal"
+"""The key of seals, for the weights containers only."""
+REGISTRY: Final = "/holdfast/registry"
 TOKEN: Final = "/holdfast/token"  # noqa: S105 # a directory
 TEMPORARY: Final = "/tmp"  # noqa: S108 # a volume of the pod's own
 

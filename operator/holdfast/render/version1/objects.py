@@ -2,19 +2,23 @@
 
 from typing import Any, Final
 
-from holdfast.api import manifest, names
+from holdfast.api import names
 from holdfast.api.deployment import Serving
 from holdfast.api.model import EngineType
 from holdfast.api.revision import ResolvedModel
+from holdfast.domain.artifacts import artifacts, artifacts_bytes
 from holdfast.domain.pin import short_digest
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 from holdfast.render.labels import labels, metadata
-from holdfast.render.version1 import container, pod
+from holdfast.render.version1 import container, pod, weights
+from holdfast.render.version1.fetch import fetch_objects
 from holdfast.render.version1.llama_cpp import LlamaCpp
 from holdfast.render.version1.sglang import SGLang
 from holdfast.render.version1.tgi import TGI
 from holdfast.render.version1.vllm import VLLM
 
+_CONFIG_MAX_BYTES: Final = 1024 * 1024
+"""Of all keys and values together (Kubernetes API, ConfigMap)."""
 _ENGINES: Final[dict[EngineType, container.EngineRenderer]] = {
     EngineType.VLLM: VLLM(),
     EngineType.TGI: TGI(),
@@ -24,24 +28,34 @@ _ENGINES: Final[dict[EngineType, container.EngineRenderer]] = {
 
 
 def problems(model: ResolvedModel) -> list[str]:
-    """Return what of a model its engine cannot do."""
-    return _ENGINES[model.engine.type].problems(model)
+    """Return what of a model its engine cannot do, and what does not fit into a ConfigMap."""
+    return _ENGINES[model.engine.type].problems(model) + _too_large(model)
+
+
+def _too_large(model: ResolvedModel) -> list[str]:
+    size = sum(len(key) + len(value.encode()) for key, value in _data(model).items())
+    if size <= _CONFIG_MAX_BYTES:
+        return []
+    count = sum(len(artifact.source.files or ()) for artifact in artifacts(model))
+    told = (
+        f"spec.model: its lists of {count} files take {size} bytes, and a ConfigMap holds {_CONFIG_MAX_BYTES};"
+        " take fewer files with include, or put them on a volume with a list of its own (source.volume without files)"
+    )
+    return [told]
 
 
 def engine_objects(deployment: DeploymentView, revision: RevisionView, serving: Serving, replicas: int) -> list[dict[str, Any]]:
-    """Return the ConfigMap, the headless Service and the Deployment of a revision, in the order of creation."""
+    """Return the ConfigMap, the headless Service, what fetches, and the Deployment of a revision, in the order of creation."""
     return [
         _config_map(deployment, revision),
         _service(deployment, revision),
+        *fetch_objects(deployment, revision.spec, serving),
         _deployment(deployment, revision, serving, replicas),
     ]
 
 
 def _config_map(deployment: DeploymentView, revision: RevisionView) -> dict[str, Any]:
     model = revision.spec.model
-    data = {container.MANIFEST_KEY: manifest.manifest_bytes(model.source.files or ()).decode()}
-    if model.chat_template.text is not None:
-        data[container.CHAT_TEMPLATE_KEY] = model.chat_template.text
     number = revision.spec.number
     name = names.revision_config_name(deployment.meta.key.name, number)
     return {
@@ -49,8 +63,15 @@ def _config_map(deployment: DeploymentView, revision: RevisionView) -> dict[str,
         "kind": "ConfigMap",
         "metadata": metadata(deployment, name, names.COMPONENT_WEIGHTS, number),
         "immutable": True,
-        "data": data,
+        "data": _data(model),
     }
+
+
+def _data(model: ResolvedModel) -> dict[str, str]:
+    data = {container.ARTIFACTS_KEY: artifacts_bytes(model).decode(), **weights.references(model)}
+    if model.chat_template.text is not None:
+        data[container.CHAT_TEMPLATE_KEY] = model.chat_template.text
+    return data
 
 
 def _service(deployment: DeploymentView, revision: RevisionView) -> dict[str, Any]:
