@@ -10,11 +10,12 @@ import pytest
 from apiserver.rest import Rest
 from holdfast.api.model import Model
 from holdfast.render.deployment import engine_objects, shared_objects
-from unit.render.cases import FULL, FULL_SERVING, MINIMAL, owner, revision
+from unit.render.cases import CLAIM, FULL, FULL_SERVING, MANY_PARTS, MINIMAL, MIXED, owner, revision
 
 NAMESPACE = "team-a"
 COLLECTIONS = {
     "ConfigMap": "/api/v1/namespaces/team-a/configmaps",
+    "Job": "/apis/batch/v1/namespaces/team-a/jobs",
     "Deployment": "/apis/apps/v1/namespaces/team-a/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/team-a/networkpolicies",
     "PersistentVolumeClaim": "/api/v1/namespaces/team-a/persistentvolumeclaims",
@@ -31,11 +32,18 @@ SERVERS_OWN = {
     ".spec.clusterIPs",
     ".spec.ipFamilies",
     ".spec.ipFamilyPolicy",
+    ".spec.template.metadata.labels.batch.kubernetes.io/controller-uid",
+    ".spec.template.metadata.labels.batch.kubernetes.io/job-name",
+    ".spec.template.metadata.labels.controller-uid",
+    ".spec.template.metadata.labels.job-name",
     ".status",
 }
+CACHES: dict[str, dict[str, Any]] = {"claim": CLAIM, **{kind: {"type": kind} for kind in ("EmptyDir", "Image", "Volume")}}
 CASES = {
     **{f"{name}-minimal": (*case, {}) for name, case in MINIMAL.items()},
     **{f"{name}-full": (*case, FULL_SERVING) for name, case in FULL.items()},
+    **{f"many-parts-{name}": (*MANY_PARTS, {"cache": cache}) for name, cache in CACHES.items()},
+    **{f"mixed-{name}": (*MIXED, {"cache": cache, "registryCredentials": {"name": "pull"}}) for name, cache in CACHES.items()},
 }
 every = pytest.mark.parametrize(("model", "paths", "serving"), CASES.values(), ids=CASES)
 
@@ -87,6 +95,8 @@ def test_nothing_is_filled_in_dropped_or_rewritten(
     view = owner(model, **serving)
     for manifest in engine_objects(view, revision(model, paths), 2) + shared_objects(view):
         stored = admin.call("POST", COLLECTIONS[manifest["kind"]], manifest, dryRun="All", fieldValidation="Strict").must()
+        if manifest["kind"] == "Job":
+            del stored["spec"]["selector"]  # by the uid that it was given
         assert differences(manifest, stored) == [], manifest["kind"]
 
 
@@ -94,9 +104,12 @@ def test_nothing_is_filled_in_dropped_or_rewritten(
 def test_its_pods_are_admitted_where_only_restricted_ones_are(
     admin: Rest, namespace: str, model: Model, paths: tuple[str, ...], serving: dict[str, Any]
 ) -> None:
-    template = engine_objects(owner(model, **serving), revision(model, paths), 1)[-1]["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "engine", "namespace": NAMESPACE}, "spec": template["spec"]}
-    admin.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All").must()
+    found = engine_objects(owner(model, **serving), revision(model, paths), 1)
+    templates = [manifest["spec"]["template"] for manifest in found if manifest["kind"] in {"Deployment", "Job"}]
+    assert templates
+    for template in templates:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "namespace": NAMESPACE}, "spec": template["spec"]}
+        admin.call("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod, dryRun="All").must()
 
 
 def test_the_namespace_does_refuse_other_pods(admin: Rest, namespace: str) -> None:

@@ -31,6 +31,7 @@ _JOB: Final[dict[str, object]] = {
     "backoffLimit": 6,
     "completionMode": "NonIndexed",
     "completions": 1,
+    "manualSelector": False,
     "parallelism": 1,
     "podReplacementPolicy": "TerminatingOrFailed",
     "selector": ANY,  # by the Job's uid

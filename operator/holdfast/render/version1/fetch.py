@@ -47,6 +47,7 @@ def _job(deployment: DeploymentView, revision: ModelRevisionSpec, serving: Servi
             "backoffLimit": _FOR_EVER,
             "completionMode": "NonIndexed",
             "completions": 1,
+            "manualSelector": False,
             "parallelism": 1,
             "podReplacementPolicy": "TerminatingOrFailed",
             "suspend": False,
