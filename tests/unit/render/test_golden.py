@@ -13,7 +13,7 @@ import yaml
 
 from holdfast.api.model import Model
 from holdfast.render.deployment import engine_objects, problems, shared_objects
-from unit.render.cases import FULL, FULL_SERVING, MINIMAL, owner, revision
+from unit.render.cases import CLAIM, FULL, FULL_SERVING, MANY_PARTS, MINIMAL, MIXED, owner, revision
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -47,6 +47,20 @@ def test_a_model_with_everything(request: pytest.FixtureRequest, model: Model, p
     view = revision(model, paths)
     assert problems(view.spec.model) == []
     hold(f"{request.node.callspec.id}-full", engine_objects(owner(model, **FULL_SERVING), view, 2))
+
+
+@pytest.mark.parametrize(
+    "cache", [CLAIM, *({"type": kind} for kind in ("EmptyDir", "Image"))], ids=["claim", "empty-dir", "image"]
+)
+def test_a_model_with_a_source_of_each_kind(request: pytest.FixtureRequest, cache: dict[str, Any]) -> None:
+    model, paths = MIXED
+    serving = {"cache": cache, "registryCredentials": {"name": "pull"}}
+    hold(f"mixed-{request.node.callspec.id}", engine_objects(owner(model, **serving), revision(model, paths), 1))
+
+
+def test_a_model_with_every_part() -> None:
+    model, paths = MANY_PARTS
+    hold("many-parts", engine_objects(owner(model, cache=CLAIM), revision(model, paths), 1))
 
 
 def test_what_revisions_share_without_a_cache() -> None:
