@@ -63,14 +63,14 @@ class Nodes:
         pods = dict(self.cluster.view(kinds.POD))
         for key, pod in pods.items():
             if _owner(pod) not in {found["metadata"]["uid"] for found in live.values()}:
-                self._delete(key)
+                self.delete(key)
         for key, deployment in live.items():
             mine = [(name, pod) for name, pod in pods.items() if _owner(pod) == deployment["metadata"]["uid"]]
             current = [name for name, pod in mine if not _leaving(pod) and pod["spec"] == _bound(deployment)]
             old = [name for name, pod in mine if not _leaving(pod) and name not in current]
             wanted = deployment["spec"]["replicas"]
             for name in [*current[wanted:], *old]:
-                self._delete(name)
+                self.delete(name)
             for _ in range(wanted - len(current)):
                 self._create(key, deployment)
 
@@ -110,7 +110,8 @@ class Nodes:
             for volume in VOLUMES:
                 self.project(self.envoys[uid], volume)
 
-    def _delete(self, key: Key) -> None:
+    def delete(self, key: Key) -> None:
+        """Delete a pod, as a drained node does; it goes on until it has ended."""
         pod = self.cluster.view(kinds.POD).get(key)
         if pod is None:
             return
@@ -188,7 +189,7 @@ class Nodes:
 
     def replace(self, envoy: Envoy) -> None:
         """Delete a gateway pod, as a drained node does."""
-        self._delete(Key(NAMESPACE, envoy.name))
+        self.delete(Key(NAMESPACE, envoy.name))
 
     def ask(self, address: str) -> GatewayAnswer | None:
         """Answer as the gateway pod at an address."""

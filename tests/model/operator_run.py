@@ -18,6 +18,7 @@ from holdfast.cluster.kinds import Kind
 from holdfast.controller.assembly import assemble
 from holdfast.controller.gateway import GatewayReconciler
 from holdfast.controller.observer import Observer, Outcome
+from holdfast.controller.ports import Resolver, Upstream
 from holdfast.domain.decide import decide
 from holdfast.render import deployment as renderer
 from holdfast.sources.hub_errors import SourceNotFoundError
@@ -56,6 +57,8 @@ class OperatorRun:
         landed: told when a call has had its effect, before anything else happens.
         heard: told of every event that arrives.
         version: of the program; each brings another image for the weights of new revisions.
+        hub: which files sources have; without it, one file for each commit.
+        upstream: what is published; without it, nothing ever changes.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class OperatorRun:
         landed: Callable[[], None] | None = None,
         heard: Callable[[WatchEvent], None] | None = None,
         version: int = 1,
+        hub: Resolver | None = None,
+        upstream: Upstream | None = None,
     ) -> None:
         self.cluster = cluster
         self.nodes = nodes
@@ -76,8 +81,8 @@ class OperatorRun:
         weights_image = f"{SETTINGS.weights_image[:-1]}{version % 10}"
         self.controller = assemble(
             cluster=GatedCluster(cluster, self.gates),
-            resolver=Hub(),
-            upstream=standins.Upstream(),
+            resolver=hub or Hub(),
+            upstream=upstream or standins.Upstream(),
             renderer=renderer,
             decide=decide,
             make_gateway=partial(

@@ -10,9 +10,11 @@ from typing import Any, Final
 from builders import NAME, NAMESPACE
 from holdfast.api import names
 from holdfast.api.names import TOTAL_WEIGHT, Key
+from holdfast.api.revision import ResolvedModel
 from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
+from holdfast.domain.artifacts import artifacts_digest
 from holdfast.render.gateway.layout import ROUTES_FILE
 from model.envoys import revision_of, routes_of
 from model.fake_cluster import Call, FakeCluster
@@ -118,9 +120,11 @@ class Witness:
             return
         revision = self.cluster.view(kinds.MODEL_REVISION).get(Key(NAMESPACE, name))
         assert revision is not None, f"{what}: there is no such revision"
-        source = revision["spec"]["model"]["source"]
-        for needed in (source["manifestDigest"], source["commit"]):
-            self._expect(any(needed in text for text in pod["initContainers"][0]["args"]), f"{what}: pods without {needed}")
+        needed = f"--artifacts-digest={artifacts_digest(ResolvedModel.parse(revision['spec']['model']))}"
+        containers = (*pod.get("initContainers", ()), *pod["containers"])
+        verifiers = [each for each in containers if each["name"].split("-")[0] == "weights"]
+        told = bool(verifiers) and all(needed in each["args"] for each in verifiers)
+        self._expect(told, f"{what}: pods that are not held to {needed}")
         self._expect(revision["spec"]["model"]["engine"]["image"] in images, f"{what}: another engine than the revision's")
         self._expect(self._started(int(number)), f"{what}: nobody approved revision {number}")
         known = self._templates.setdefault((name, shown["metadata"]["uid"]), [])
