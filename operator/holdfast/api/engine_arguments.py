@@ -273,6 +273,7 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--top-k": _GENERATION,
         "--min-p": _GENERATION,
         "--repeat-penalty": _GENERATION,
+        "--repeat-last-n": _GENERATION,
         "--presence-penalty": _GENERATION,
         "--frequency-penalty": _GENERATION,
         "--ctx-size": _OPTIONS + "contextLength",

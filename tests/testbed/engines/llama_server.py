@@ -17,7 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-_SAMPLING = ("temp", "top_p", "top_k", "min_p")
+_SAMPLING = {
+    "temp": "temp",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repeat_penalty": "penalty_repeat",
+    "presence_penalty": "penalty_present",
+    "frequency_penalty": "penalty_freq",
+    "repeat_last_n": "penalty_last_n",
+}
+"""Names of options and of the engine's own fields."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,6 +53,10 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--top-p", type=float)
     flags.add_argument("--top-k", type=int)
     flags.add_argument("--min-p", type=float)
+    flags.add_argument("--repeat-penalty", type=float)
+    flags.add_argument("--presence-penalty", type=float)
+    flags.add_argument("--frequency-penalty", type=float)
+    flags.add_argument("--repeat-last-n", type=int, help="tokens to look back for these; -1: all")
     flags.add_argument("--chat-template-file")
     flags.add_argument("--jinja", action="store_true", help="read the chat template with Jinja (the default)")
     flags.add_argument("--no-webui", action="store_true", help="serve no page (there is none in the wheel)")
@@ -65,9 +79,9 @@ def parameters(options: argparse.Namespace, engine: Any) -> Any:
         found.model_alias = {options.alias}
     if options.seed is not None:
         found.sampling.seed = options.seed % 2**32  # -1 is the largest one: another seed for each request
-    for name in _SAMPLING:
+    for name, field in _SAMPLING.items():
         if getattr(options, name) is not None:
-            setattr(found.sampling, name, getattr(options, name))
+            setattr(found.sampling, field, getattr(options, name))
     if options.chat_template_file:
         found.chat_template = Path(options.chat_template_file).read_text(encoding="utf-8")
     if options.api_key:

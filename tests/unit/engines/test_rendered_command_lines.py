@@ -22,8 +22,9 @@ def _command(model: Model, paths: tuple[str, ...]) -> list[str]:
     template = engine_objects(owner(model), revision(model, paths), 1)[-1]["spec"]["template"]
     container = template["spec"]["containers"][0]
     command: list[str] = container.get("command", ["fake-engine"])
-    if command[:2] == ["python3", "-m"]:
-        command = [f"/site-packages/{command[2].replace('.', '/')}.py"]
+    if command[:2] == ["python3", "-c"]:  # it puts itself in the place of the server
+        assert '"-m", "sglang.launch_server"' in command[2]
+        command = ["/site-packages/sglang/launch_server.py"]
     return [*command, *container["args"]]
 
 
@@ -42,3 +43,4 @@ def test_llama_server_takes_all_of_it() -> None:
     _program, *arguments = _command(*MINIMAL["llama-cpp"])
     options = parser().parse_args(arguments)
     assert options.model == "/holdfast/model/tiny.gguf"
+    assert (options.repeat_penalty, options.presence_penalty, options.frequency_penalty, options.repeat_last_n) == (1, 0, 0, -1)

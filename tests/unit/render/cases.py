@@ -26,6 +26,7 @@ from holdfast.domain.snapshot import DeploymentView, RevisionView
 
 SAFETENSORS = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 GGUF = ("README.md", "tiny.gguf")
+DRAFT = ("draft.gguf", "draft.safetensors")
 TEMPLATE = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
@@ -70,9 +71,7 @@ def resolved(model: Model, paths: tuple[str, ...]) -> ResolvedModel:
         remote_code=model.remote_code or RemoteCode.FORBIDDEN,
         code=[source(each, ("modeling.py",)) for each in model.code or ()] or None,
         adapters=adapters or None,
-        draft_model=ResolvedDraftModel(source=source(draft.source, ("draft.safetensors",)), tokens=draft.tokens)
-        if draft
-        else None,
+        draft_model=ResolvedDraftModel(source=source(draft.source, DRAFT), tokens=draft.tokens) if draft else None,
         engine=model.engine,
         chat_template=ResolvedTemplate(origin=TemplateOrigin.INLINE if template else TemplateOrigin.SOURCE, text=template),
         generation=ResolvedGeneration.parse(NEUTRAL.wire() | (model.generation.wire() if model.generation else {})),
@@ -188,6 +187,29 @@ MANY_PARTS: tuple[Model, tuple[str, ...]] = (
     SAFETENSORS,
 )
 """A model with every part that a model can have."""
+PARTS: dict[str, tuple[Model, tuple[str, ...]]] = {
+    "vllm": MANY_PARTS,
+    "tgi": (
+        declared(
+            "TGI",
+            remoteCode="Pinned",
+            adapters=[{"name": "legal", "source": _hub("lab/legal", "d")}, {"name": "polite", "source": _hub("lab/polite", "e")}],
+        ),
+        SAFETENSORS,
+    ),
+    "sglang": (
+        declared(
+            "SGLang",
+            tokenizer=_hub("lab/tokenizer", "b"),
+            remoteCode="Pinned",
+            adapters=[{"name": "legal", "source": _hub("lab/legal", "d")}, {"name": "polite", "source": _hub("lab/polite", "e")}],
+            draftModel={"source": _hub("lab/draft", "f"), "tokens": 4},
+        ),
+        SAFETENSORS,
+    ),
+    "llama-cpp": (declared("LlamaCpp", draftModel={"source": _hub("lab/draft", "f"), "tokens": 4}), GGUF),
+}
+"""Models with every part that their engine can load."""
 MIXED: tuple[Model, tuple[str, ...]] = (
     declared(
         "VLLM",

@@ -13,7 +13,7 @@ import yaml
 
 from holdfast.api.model import Model
 from holdfast.render.deployment import engine_objects, problems, shared_objects
-from unit.render.cases import CLAIM, FULL, FULL_SERVING, MANY_PARTS, MINIMAL, MIXED, owner, revision
+from unit.render.cases import CLAIM, FULL, FULL_SERVING, MANY_PARTS, MINIMAL, MIXED, PARTS, owner, revision
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -61,6 +61,13 @@ def test_a_model_with_a_source_of_each_kind(request: pytest.FixtureRequest, cach
 def test_a_model_with_every_part() -> None:
     model, paths = MANY_PARTS
     hold("many-parts", engine_objects(owner(model, cache=CLAIM), revision(model, paths), 1))
+
+
+@pytest.mark.parametrize(("model", "paths"), PARTS.values(), ids=PARTS)
+def test_every_part_that_an_engine_can_load(request: pytest.FixtureRequest, model: Model, paths: tuple[str, ...]) -> None:
+    view = revision(model, paths)
+    assert problems(view.spec.model) == []
+    hold(f"{request.node.callspec.id}-parts", engine_objects(owner(model), view, 1))
 
 
 def test_what_revisions_share_without_a_cache() -> None:

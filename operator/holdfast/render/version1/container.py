@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from holdfast.api.revision import ResolvedModel
 
@@ -72,11 +72,38 @@ class EngineContainer:
 class EngineRenderer(Protocol):
     """One engine."""
 
+    VERSIONS: ClassVar[str]
+    """The versions of the engine whose flags and answers were read and tried."""
+
     def container(self, model: ResolvedModel, *, fingerprint: str, drain_seconds: int) -> EngineContainer:
         """Return how to run a model. `model` has no `problems`."""
 
+    def identity(self, model: ResolvedModel, *, fingerprint: str) -> bytes:
+        """Return ``identity.json``: what the running engine has to report."""
+
     def problems(self, model: ResolvedModel) -> list[str]:
         """Return what of a model this engine cannot do, each with what to write instead."""
+
+
+def environment(model: ResolvedModel, own: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an engine: Holdfast's and the owner's, which have other names.
+
+    The kubelet would expand ``$(NAME)`` in them.
+    """
+    return {**own, **{variable.name: variable.value.replace("$", "$$") for variable in model.engine.env or ()}}
+
+
+def transformers_problems(model: ResolvedModel) -> list[str]:
+    """Return the problems of a model for every engine that reads a transformers directory."""
+    return [*missing_files(model), *no_single_file(model)]
+
+
+def unfit_parts(model: ResolvedModel, **parts: str) -> list[str]:
+    """Return the problems of parts of a model that an engine cannot load; `parts` says for each why."""
+    return [f"spec.model.{_WIRE[part]}: {why}" for part, why in parts.items() if getattr(model, part)]
+
+
+_WIRE: Final = {"tokenizer": "tokenizer", "code": "code", "adapters": "adapters", "draft_model": "draftModel"}
 
 
 def missing_files(model: ResolvedModel) -> list[str]:

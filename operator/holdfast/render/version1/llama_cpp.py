@@ -4,23 +4,37 @@ Its command line takes a flag's value as an argument of its own, never behind ``
 tools/server/README.md. It answers whatever model name is asked for: the gateway's check of the name is the only one.
 """
 
-from holdfast.api.model import EngineOptions
-from holdfast.api.names import ENGINE_PORT
-from holdfast.api.revision import ResolvedModel
-from holdfast.render.version1.container import CHAT_TEMPLATE, MODEL, TEMPORARY, EngineContainer
+from typing import ClassVar, Final
 
-_RANDOM_SEED = -1  # another one for each request
+from holdfast.api.model import EngineOptions, RemoteCode
+from holdfast.api.names import ENGINE_PORT
+from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.render.version1 import identity
+from holdfast.render.version1.container import (
+    CHAT_TEMPLATE,
+    DRAFT,
+    MODEL,
+    TEMPORARY,
+    EngineContainer,
+    environment,
+    unfit_parts,
+)
+
+_RANDOM_SEED: Final = -1  # another one for each request
+_WHOLE_CONTEXT: Final = -1  # as far back as other engines look for tokens that were said before
 
 
 class LlamaCpp:
     """Renders llama.cpp."""
+
+    VERSIONS: ClassVar[str] = "builds of 2026"
 
     def container(self, model: ResolvedModel, *, fingerprint: str, drain_seconds: int) -> EngineContainer:  # noqa: ARG002
         """Return how to run a model. It cannot show a fingerprint, and drops its streams on SIGTERM."""
         options = model.engine.options or EngineOptions()
         generation = model.generation
         args = [
-            *("--model", f"{MODEL}/{_candidates(model)[0]}"),
+            *("--model", f"{MODEL}/{_files(model)[0]}"),
             *("--alias", model.served_name),
             *("--host", "0.0.0.0"),  # noqa: S104 # the pod's own network; the NetworkPolicy decides who reaches it
             *("--port", str(ENGINE_PORT)),
@@ -30,50 +44,87 @@ class LlamaCpp:
             *("--top-p", _number(generation.top_p)),
             *("--top-k", str(max(generation.top_k, 0))),  # 0 keeps all tokens, as -1 does elsewhere
             *("--min-p", _number(generation.min_p)),
+            *("--repeat-penalty", _number(generation.repetition_penalty)),
+            *("--presence-penalty", _number(generation.presence_penalty)),
+            *("--frequency-penalty", _number(generation.frequency_penalty)),
+            *("--repeat-last-n", str(_WHOLE_CONTEXT)),
             *("--fit", "off"),  # it would shorten the context to what fits the memory of this node
             "--jinja",
             "--offline",
             "--no-webui",
             "--metrics",
         ]
+        if options.kv_cache_data_type is not None:
+            args += ["--cache-type-k", options.kv_cache_data_type, "--cache-type-v", options.kv_cache_data_type]
         if model.chat_template.text is not None:
             args += ["--chat-template-file", CHAT_TEMPLATE]
+        if model.draft_model is not None:
+            args += ["--spec-type", "draft-simple", "--spec-draft-model", f"{DRAFT}/{_ggufs(model.draft_model.source)[0]}"]
+            args += ["--spec-draft-n-max", str(model.draft_model.tokens)]
         for argument in model.engine.args or ():
             args += argument.split("=", 1)
         return EngineContainer(
             args=tuple(args),
-            env={"HOME": TEMPORARY, "LLAMA_CACHE": f"{TEMPORARY}/llama.cpp", "TMPDIR": TEMPORARY},
+            env=environment(model, {"HOME": TEMPORARY, "LLAMA_CACHE": f"{TEMPORARY}/llama.cpp", "TMPDIR": TEMPORARY}),
             health_path="/health",
             finishes_requests=False,
         )
 
+    def identity(self, model: ResolvedModel, *, fingerprint: str) -> bytes:  # noqa: ARG002
+        """Return what llama.cpp has to report. Its context length is rounded up, so it is only held to what it was first."""
+        facts = [
+            identity.fact("servedName", "/v1/models", "data.*.id", [model.served_name]),
+            identity.fact("engine.options.modelFile", "/props", "model_path", f"{MODEL}/{_files(model)[0]}"),
+        ]
+        constants = [
+            identity.constant("engine.image", "/props", "build_info"),
+            identity.constant("engine.options.contextLength", "/props", "default_generation_settings.n_ctx"),
+        ]
+        return identity.document(facts, constants, identity.completions([model.served_name]))
+
     def problems(self, model: ResolvedModel) -> list[str]:
         """Return what llama.cpp cannot do."""
         options = model.engine.options or EngineOptions()
-        found: list[str] = []
-        candidates = _candidates(model)
-        if not candidates:
+        found = unfit_parts(
+            model,
+            tokenizer="the tokenizer is part of a .gguf file; leave it out",
+            adapters="LlamaCpp answers every model name with the same model; take another engine",
+            code="LlamaCpp runs no Python code; leave it out",
+        )
+        files = _files(model)
+        if not files:
             missing = f"{options.model_file} is not among" if options.model_file else "there is no .gguf file among"
             found.append(f"spec.model.engine.options.modelFile: {missing} the source's files; check include and the repository")
-        elif len(candidates) > 1:
+        elif len(files) > 1:
             found.append(
-                f"spec.model.engine.options.modelFile: the source has {len(candidates)} .gguf files; name the one to load"
-                f" (of a split model the first), such as {candidates[0]}"
+                f"spec.model.engine.options.modelFile: the source has {len(files)} .gguf files; name the one to load"
+                f" (of a split model the first), such as {files[0]}"
             )
+        if model.draft_model is not None and len(_ggufs(model.draft_model.source)) != 1:
+            found.append("spec.model.draftModel.source: LlamaCpp takes the one .gguf file that it has; choose it with include")
+        if model.remote_code is RemoteCode.PINNED:
+            found.append("spec.model.remoteCode: LlamaCpp runs no Python code; leave it out")
         if options.data_type not in {None, "auto"}:
             found.append("spec.model.engine.options.dataType: the type is part of a .gguf file; leave it out")
         if options.quantization is not None:
             found.append("spec.model.engine.options.quantization: it is part of a .gguf file; leave it out")
         if options.tensor_parallelism not in {None, 1}:
             found.append("spec.model.engine.options.tensorParallelism: LlamaCpp has none; leave it out")
+        if options.pipeline_parallelism not in {None, 1}:
+            found.append("spec.model.engine.options.pipelineParallelism: LlamaCpp has none; leave it out")
         return found
 
 
-def _candidates(model: ResolvedModel) -> list[str]:
+def _files(model: ResolvedModel) -> list[str]:
     """Return the files that may be the one to load."""
     named = model.engine.options.model_file if model.engine.options else None
-    paths = [file.path for file in model.source.files or () if file.path.endswith(".gguf")]
-    return [path for path in paths if path == named] if named else paths
+    if named and model.source.files is None:
+        return [named]  # on a volume with its own list, which nobody has read yet
+    return [path for path in _ggufs(model.source) if not named or path == named]
+
+
+def _ggufs(source: ResolvedSource) -> list[str]:
+    return [file.path for file in source.files or () if file.path.endswith(".gguf")]
 
 
 def _number(value: float) -> str:

@@ -181,6 +181,11 @@ class Sglang(Interface):
     VERSION = "0.5.23"
     KEYLESS = frozenset({"/health", "/health_generate", "/metrics", "/update_weights_from_disk"})
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._loaded: str | None = None
+        self._weight_version: str | None = None
+
     @property
     def healthy(self) -> bool:
         return super().healthy and self.engine.state is State.READY
@@ -203,16 +208,18 @@ class Sglang(Interface):
     async def model_info(self, _request: web.Request) -> web.Response:
         """Answer with what is served."""
         path = str(self.engine.settings.model)
-        facts = {"model_path": path, "tokenizer_path": path, "is_generation": True}
-        return web.json_response(facts | {"weight_version": self.engine.settings.weight_version})
+        facts = {"model_path": self._loaded or path, "tokenizer_path": path, "is_generation": True}
+        return web.json_response(facts | {"weight_version": self._weight_version or self.engine.settings.weight_version})
 
     async def server_info(self, _request: web.Request) -> web.Response:
         """Answer with the settings."""
         facts = {"model_path": str(self.engine.settings.model), "served_model_name": self.engine.served_name}
         return web.json_response(facts | {"version": self.version, "internal_states": []})
 
-    async def update_weights(self, _request: web.Request) -> web.Response:
+    async def update_weights(self, request: web.Request) -> web.Response:
         """Replace the weights, as the real one does for whoever reaches it: answers carry another digest from here on."""
+        asked = await request.json() if request.can_read_body else {}
+        self._loaded, self._weight_version = asked.get("model_path"), asked.get("weight_version")
         self.engine.replaced = True
         return web.json_response({"success": True, "message": "Succeeded to update model weights.", "num_paused_requests": 0})
 
@@ -259,7 +266,8 @@ class LlamaCpp(Interface):
 
     async def props(self, _request: web.Request) -> web.Response:
         """Answer with properties."""
-        return web.json_response({"model_path": str(self.engine.settings.model), "total_slots": 1, "build_info": self.version})
+        facts = {"model_path": str(self.engine.settings.model), "total_slots": 1, "build_info": self.version}
+        return web.json_response(facts | {"default_generation_settings": {"n_ctx": self.engine.settings.context_length}})
 
     async def slots(self, _request: web.Request) -> web.Response:
         """List the slots."""

@@ -1,0 +1,130 @@
+"""The program ``holdfast-identity``: a sidecar of every engine, whose readiness the pod's readiness depends on."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from holdfast.identity.engine import Engine
+from holdfast.identity.facts import IdentityFileError, MismatchError, load
+from holdfast.identity.memory import MemoryFileError, recall
+from holdfast.identity.probe import Probe
+from holdfast.identity.watch import Watch
+
+MISMATCH: Final = "EngineMismatch"
+"""Reason in the termination message: the engine is not what was approved."""
+_UNUSABLE: Final = "InternalError"
+MISMATCH_EXIT_CODE: Final = 3
+_UNUSABLE_EXIT_CODE: Final = 1
+_MESSAGE_MAX_LENGTH: Final = 1000  # a condition's message holds 1024 characters, the kubelet's file 4096 bytes
+
+_EPILOG: Final = """\
+exit status: 3 the engine is not what was approved, 1 the facts cannot be read or the port is taken, 2 wrong usage
+
+example:
+  holdfast-identity --facts /holdfast/revision/identity.json --quarantine /holdfast/pod/quarantine \\
+      --memory /holdfast/identity/memory.json
+"""
+
+
+def run() -> None:
+    """Run the program with the process's arguments and exit."""
+    # As process 1 of a container it would ignore SIGTERM. There is nothing to clean up.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    sys.exit(main(sys.argv[1:], wait=time.sleep))
+
+
+def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
+    """Watch until the engine is found to be another than the approved one, and return the exit status.
+
+    Args:
+        arguments: as on the command line.
+        wait: waits so many seconds.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        identity = load(options.facts)
+        remembered = recall(options.memory)
+        engine = Engine("127.0.0.1", options.engine_port, timeout=options.timeout, completion_timeout=options.completion_timeout)
+        watch = Watch(identity, engine, quarantine=options.quarantine, memory=options.memory, remembered=remembered)
+        probe = Probe(options.listen, options.port, lambda: watch.report)
+    except (IdentityFileError, MemoryFileError) as error:
+        return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
+    except OSError as error:
+        return _fail(options.termination_log, _UNUSABLE, f"port {options.port}: {error.strerror}", _UNUSABLE_EXIT_CODE)
+    with probe:
+        threading.Thread(target=probe.serve_forever, args=(0.05,), name="probe", daemon=True).start()
+        try:
+            return _watch(watch, options, wait)
+        finally:
+            probe.shutdown()
+
+
+def _watch(watch: Watch, options: argparse.Namespace, wait: Callable[[float], None]) -> int:
+    said = ""
+    while True:
+        try:
+            watch.look()
+        except MismatchError as error:
+            return _fail(options.termination_log, MISMATCH, str(error), MISMATCH_EXIT_CODE)
+        except MemoryFileError as error:
+            return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
+        report = watch.report
+        if report.message != said:
+            said = report.message
+            _log("info" if report.ready else "warning", said, reported=report.reported)
+        wait(options.period if report.ready else options.first_period)
+
+
+def _fail(termination_log: Path, reason: str, message: str, exit_code: int) -> int:
+    """Say why the program ends: in the log, and where the kubelet reads it (outside a pod that file does not exist)."""
+    _log("error", message, reason=reason)
+    text = json.dumps({"reason": reason, "message": message[:_MESSAGE_MAX_LENGTH]})
+    try:
+        with termination_log.open("r+", encoding="utf-8") as file:
+            file.truncate()
+            file.write(text)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _log("warning", f"cannot leave a termination message: {error}")
+    return exit_code
+
+
+def _log(level: str, message: str, **fields: object) -> None:
+    print(json.dumps({"level": level, "message": message, **fields}), file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="holdfast-identity",
+        description="Compare a running engine with the approved revision, and be ready only as long as it is that.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--facts", type=Path, required=True, help="identity.json of the revision")
+    add(
+        "--quarantine", type=Path, required=True, help="file with the pod's annotation; a text in it takes the pod out of traffic"
+    )
+    add("--memory", type=Path, required=True, help="file to remember what was found across restarts of this container")
+    add("--engine-port", type=int, default=8000, help="port of the engine on 127.0.0.1 (default: %(default)s)")
+    add("--listen", default="0.0.0.0", help="address of the probe (default: %(default)s)")  # noqa: S104 # the kubelet asks
+    add("--port", type=int, default=8001, help="port of the probe (default: %(default)s)")
+    add("--period", type=float, default=5.0, help="seconds between two looks at an engine that is ready (default: %(default)s)")
+    add("--first-period", type=float, default=1.0, help="seconds between two looks before (default: %(default)s)")
+    add("--timeout", type=float, default=10.0, help="seconds for an answer about itself (default: %(default)s)")
+    add("--completion-timeout", type=float, default=600.0, help="seconds for the first completion (default: %(default)s)")
+    add("--termination-log", type=Path, default=Path("/dev/termination-log"), help="where the kubelet reads the outcome")
+    return parser
+
+
+if __name__ == "__main__":
+    run()

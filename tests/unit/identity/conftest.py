@@ -1,0 +1,5 @@
+"""Fake engines that an identity is checked against."""
+
+from unit.engines.conftest import model, start
+
+__all__ = ["model", "start"]
