@@ -130,8 +130,50 @@ async def resolve_image(reference: ImageReference, *, credentials: Credentials |
     Raises:
         RegistryError: one of its kinds above; every failure is one of them.
     """
+    computed, manifest = await _verified_manifest(reference, credentials, None)
+    return ResolvedImage(
+        asked=reference,
+        pinned=f"{reference.registry}/{reference.repository}@{computed}",
+        platforms=_platforms(manifest, reference),
+    )
+
+
+async def read_manifest(reference: ImageReference, *, credentials: Credentials | None = None, mirror: str | None = None) -> bytes:
+    """Return the bytes of the manifest that a reference with a digest names. `mirror` is the address of a registry to ask instead.
+
+    Raises:
+        RegistryError: one of its kinds above; every failure is one of them.
+    """
+    _, manifest = await _verified_manifest(reference, credentials, mirror)
+    return manifest
+
+
+async def authorize(
+    reference: ImageReference, challenge: str, *, credentials: Credentials | None = None, mirror: str | None = None
+) -> str:
+    """Return the Authorization header for what a registry asked with its ``WWW-Authenticate`` header.
+
+    Raises:
+        RegistryError: one of its kinds above; every failure is one of them.
+    """
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
+        try:
+            return await _Exchange(session, reference, credentials, mirror).authorize(challenge)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise RegistryUnavailableError(f"the registry {reference.registry} was not reached: {_said(error)}") from error
+
+
+def repository_url(reference: ImageReference, mirror: str | None = None) -> str:
+    """Return the address below which the API has a repository's manifests and blobs, without a slash at its end."""
+    host = _DOCKER_HUB_API if reference.registry == _DOCKER_HUB else reference.registry
+    scheme = "http" if _is_loopback(host) else "https"
+    return f"{mirror.rstrip('/') if mirror else f'{scheme}://{host}'}/v2/{reference.repository}"
+
+
+async def _verified_manifest(reference: ImageReference, credentials: Credentials | None, mirror: str | None) -> tuple[str, bytes]:
+    """Return the digest, computed here, and the bytes of the manifest that the reference stands for now."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:  # trust_env: the usual proxy variables
-        exchange = _Exchange(session, reference, credentials)
+        exchange = _Exchange(session, reference, credentials, mirror)
         try:
             promised = reference.digest or await exchange.promised_digest()
             manifest = await exchange.manifest(promised or reference.tag or "")
@@ -143,24 +185,20 @@ async def resolve_image(reference: ImageReference, *, credentials: Credentials |
             f"the registry {reference.registry} promised {promised} for {reference} and sent {computed}; "
             "something between here and the registry changes what it sends"
         )
-    return ResolvedImage(
-        asked=reference,
-        pinned=f"{reference.registry}/{reference.repository}@{computed}",
-        platforms=_platforms(manifest, reference),
-    )
+    return computed, manifest
 
 
 class _Exchange:
     """The requests about one reference, with the authorization that the registry asked for."""
 
-    def __init__(self, session: aiohttp.ClientSession, reference: ImageReference, credentials: Credentials | None) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, reference: ImageReference, credentials: Credentials | None, mirror: str | None
+    ) -> None:
         self._session = session
         self._reference = reference
         self._credentials = credentials
         self._authorization: str | None = None
-        host = _DOCKER_HUB_API if reference.registry == _DOCKER_HUB else reference.registry
-        scheme = "http" if _is_loopback(host) else "https"
-        self._base = f"{scheme}://{host}/v2/{reference.repository}/manifests/"
+        self._base = f"{repository_url(reference, mirror)}/manifests/"
 
     async def promised_digest(self) -> str | None:
         """Return what the registry says that the tag stands for; the header is optional."""
@@ -178,7 +216,7 @@ class _Exchange:
         if response.status == 401 and self._authorization is None:
             challenge = response.headers.get("WWW-Authenticate", "")
             response.release()
-            self._authorization = await self._authorize(challenge)
+            self._authorization = await self.authorize(challenge)
             response = await self._send(method, version)
         if response.status == 200:
             return response
@@ -193,7 +231,8 @@ class _Exchange:
         # aiohttp drops the Authorization header when a redirect leads to another origin.
         return await self._session.request(method, self._base + version, headers=headers, allow_redirects=True)
 
-    async def _authorize(self, challenge: str) -> str:
+    async def authorize(self, challenge: str) -> str:
+        """Return the Authorization header that a challenge asks for."""
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self._credentials is not None:
             return _basic(self._credentials)

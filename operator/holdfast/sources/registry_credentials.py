@@ -25,7 +25,15 @@ def credentials_for(registry: str, environ: Mapping[str, str]) -> Credentials | 
         RegistryForbiddenError: the file or the credential helper does not work.
     """
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "~")).expanduser() / ".docker")
-    path = folder / "config.json"
+    return credentials_in(folder / "config.json", registry, environ)
+
+
+def credentials_in(path: Path, registry: str, environ: Mapping[str, str]) -> Credentials | None:
+    """Return what a file in the format of ``config.json`` has for a registry; None when it has nothing or is not there.
+
+    Raises:
+        RegistryForbiddenError: the file or the credential helper does not work.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -54,7 +62,11 @@ def _server_names(registry: str) -> tuple[str, ...]:
 def _from_entry(document: dict[str, object], server: str, path: Path) -> Credentials | None:
     entries = document.get("auths")
     entry = entries.get(server) if isinstance(entries, dict) else None
-    encoded = entry.get("auth") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict):
+        return None
+    encoded, username, password = (entry.get(name) for name in ("auth", "username", "password"))
+    if not encoded and isinstance(username, str) and isinstance(password, str) and username:
+        return Credentials(username=username, password=password)  # as Secrets of type dockerconfigjson may have it
     if not isinstance(encoded, str) or not encoded:
         return None
     try:

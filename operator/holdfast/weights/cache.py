@@ -1,76 +1,115 @@
 """The directory of verified models: one entry for each list of files, published whole or not at all.
 
-``sha256-HEX`` is a published entry, ``.incoming-HEX-…`` one that is being fetched, ``.rejected-HEX-…`` one that was wrong and is
-being deleted, ``.lock-HEX`` who may work on it. Several pods, also on several nodes, may share the directory.
+``sha256-HEX`` is a published entry, ``.incoming-HEX-…`` one that is being fetched (its files, and the journal of how far they are),
+``.rejected-HEX-…`` one that was wrong and is being deleted, ``.lock-HEX`` and ``.lease-HEX`` who may work on it, ``seals`` what is
+known of published ones. Several pods, also on several nodes, may share the directory.
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from holdfast.weights.artifacts import ApprovedFile
+from holdfast.weights.journal import Journal, segments
+from holdfast.weights.layout import entry_path
+from holdfast.weights.lease import Hold, Holder, Lease, Pace
+from holdfast.weights.partial import PartialFile
 from holdfast.weights.progress import log
 
-_UNSUPPORTED: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-_UNFINISHED: Final = re.compile(r"\.(?:incoming|rejected)-([0-9a-f]{64})-.+")
-_ABANDONED_SECONDS: Final = 86_400.0  # without locks: how old unfinished work must be to count as nobody's
-_POLL_SECONDS: Final = 0.5
-_REPORT_SECONDS: Final = 10.0
+_UNFINISHED: Final = re.compile(r"\.(incoming|rejected|lease)-([0-9a-f]{64})-.+")
+_FORGOTTEN_SECONDS: Final = 86_400.0  # unfinished work of other lists of files is kept for their next try, but not for ever
+_COPY_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An unfinished entry that is this process's alone."""
+
+    folder: Path
+    hold: Hold
+
+    @property
+    def files(self) -> Path:
+        """Where the files are."""
+        return self.folder / "files"
+
+    @property
+    def journal(self) -> Path:
+        """How far they are."""
+        return self.folder / "journal"
 
 
 class Cache:
-    """The entry of one list of files inside the directory. `unique` tells this process from all others that ever ran."""
+    """The entry of one list of files inside the directory. `clock` is in seconds since 1970."""
 
-    def __init__(self, directory: Path, digest: str, *, unique: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        digest: str,
+        files: Sequence[ApprovedFile],
+        holder: Holder,
+        *,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._directory = directory
+        self._digest = digest
         self._hex = digest.removeprefix("sha256:")
-        self.entry = directory / f"sha256-{self._hex}"
-        self._incoming = directory / f".incoming-{self._hex}-{unique}"
-        self._rejected = directory / f".rejected-{self._hex}-{unique}"
+        self._files = files
+        self._holder = holder
+        self._pace = pace
+        self._clock = clock
+        self.entry = entry_path(directory, digest)
+        self._incoming = directory / f".incoming-{self._hex}-{holder.unique}"
+        self._rejected = directory / f".rejected-{self._hex}-{holder.unique}"
 
     def exists(self) -> bool:
         """Whether something is published under the entry's name, right or wrong."""
         return os.path.lexists(self.entry)
 
     @contextmanager
-    def alone(self) -> Generator[None]:
-        """Wait until no other pod fetches the same files, so that they are fetched, and take up space, once.
+    def alone(self) -> Generator[Work]:
+        """Wait until no other pod fetches the same files, so that they are fetched, and take up space, once."""
+        with Lease(self._directory, self._hex, self._holder, pace=self._pace).held() as hold:
+            self._remove_forgotten(_FORGOTTEN_SECONDS)
+            yield Work(self._incoming, hold)
 
-        Where the file system has no locks there is no waiting: both fetch, and `publish` decides.
-        """
-        with self._lock_file(self._hex) as descriptor:
-            held = _lock(descriptor)
-            waited = 0.0
-            while held is False:
-                if waited % _REPORT_SECONDS == 0:
-                    log("waiting for another pod that fetches the same files", seconds=waited)
-                time.sleep(_POLL_SECONDS)
-                waited += _POLL_SECONDS
-                held = _lock(descriptor)
-            self._remove_abandoned(held)
-            yield
+    def begin(self, work: Work) -> None:
+        """Make the unfinished entry, out of what an earlier process left if there is something."""
+        left = sorted(self._left(self._hex, "incoming"), key=_allocated, reverse=True)
+        for folder in left:
+            if not work.folder.exists() and (folder / "files").is_dir():
+                log("going on with what an interrupted pod left", path=folder.name)
+                if work.hold.local:
+                    folder.rename(work.folder)
+                    continue
+                work.folder.mkdir(mode=0o755)
+                work.files.mkdir(mode=0o755)
+                self._copy(folder, work)
+            remove(folder)
+        work.files.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_folders(work.files, self._files)
 
-    def begin(self) -> Path:
-        """Return a new empty directory to fetch into."""
-        self._incoming.mkdir(mode=0o755)
-        return self._incoming
-
-    def publish(self) -> bool:
+    def publish(self, work: Work) -> bool:
         """Give the fetched directory the entry's name, atomically and durably; False when another pod was first."""
-        seal(self._incoming)
+        _close_tree(work.files)
+        work.hold.check()
         try:
-            self._incoming.rename(self.entry)
+            work.files.rename(self.entry)
         except OSError as error:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
                 return False
             raise
+        self.entry.chmod(0o555)  # not before: moving a directory takes the right to write to it
         _sync(self._directory)
+        remove(work.folder)
         return True
 
     def reject(self) -> None:
@@ -80,84 +119,120 @@ class Cache:
         except FileNotFoundError:
             return  # another pod did it
         _sync(self._directory)
-        _remove(self._rejected)
+        remove(self._rejected)
 
-    def abandon(self) -> None:
-        """Delete what was fetched and is not needed."""
-        if os.path.lexists(self._incoming):
-            _remove(self._incoming)
+    def make_room(self, needed: int) -> int:
+        """Return how many bytes may still be written, after giving up other unfinished work if they are fewer than needed."""
+        free = self._free_bytes()
+        if free < needed:
+            self._remove_forgotten(0.0)
+            free = self._free_bytes()
+        return free
 
-    def free_bytes(self) -> int:
-        """Return how much may still be written to the directory's file system."""
+    def _free_bytes(self) -> int:
         status = os.statvfs(self._directory)
         return status.f_bavail * status.f_frsize
 
-    def _remove_abandoned(self, held: bool | None) -> None:
-        """Delete the unfinished work of processes that are gone: whoever still works holds the lock of its list of files."""
+    def _left(self, hexadecimal: str, kind: str) -> list[Path]:
+        return [path for path in self._directory.iterdir() if path.name.startswith(f".{kind}-{hexadecimal}-")]
+
+    def _remove_forgotten(self, seconds: float) -> None:
+        """Delete what was rejected, and unfinished work on other lists of files that nobody went on with for so long."""
         for path in sorted(self._directory.iterdir()):
             match = _UNFINISHED.fullmatch(path.name)
             if not match:
                 continue
-            if match[1] == self._hex:
-                self._remove_if_abandoned(path, held)
-            else:
-                with self._lock_file(match[1]) as descriptor:
-                    self._remove_if_abandoned(path, _lock(descriptor))
+            if match[2] == self._hex:
+                if match[1] == "rejected":
+                    remove(path)
+                continue
+            with Lease(self._directory, match[2], self._holder).held_if_free() as free:
+                if free and self._clock() - _touched(path) >= seconds:
+                    log("deleting what an interrupted pod left", path=path.name)
+                    remove(path)
 
-    def _remove_if_abandoned(self, path: Path, locked: bool | None) -> None:
-        if locked is None:
-            try:
-                locked = time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS
-            except FileNotFoundError:
-                return
-        if locked:
-            log("deleting what an interrupted pod left", path=path.name)
-            _remove(path)
-
-    @contextmanager
-    def _lock_file(self, hexadecimal: str) -> Generator[int]:
-        """Open the lock of a list of files; closing it, as a killed process does, gives the lock back. It is never deleted."""
-        path = self._directory / f".lock-{hexadecimal}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+    def _copy(self, source: Path, work: Work) -> None:
+        """Take over files that a process on another node may still have open: what it writes must not reach ours."""
+        _make_folders(work.files, self._files)
+        old, new = (Journal(path, self._digest, self._files) for path in (source / "journal", work.journal))
         try:
-            yield descriptor
+            for file in self._files:
+                counts = [old.read(file.path, index) for index in range(segments(file.size))]
+                if any(counts) and _copied(source / "files" / file.path, work.files / file.path, work.hold):
+                    for index, count in enumerate(counts):
+                        new.write(file.path, index, count)
         finally:
-            os.close(descriptor)
+            old.close()
+            new.close()
 
 
-def seal(directory: Path) -> None:
-    """Make a fetched tree read-only for everybody and readable for every user, and write it to the disk."""
-    for root, _, files in os.walk(directory, topdown=False):
-        for name in files:
-            (Path(root) / name).chmod(0o444)
-        Path(root).chmod(0o555)
-        _sync(Path(root))
+def partial_files(work: Work, digest: str, files: Sequence[ApprovedFile]) -> tuple[Journal, list[PartialFile]]:
+    """Return the files of an unfinished entry, with what is there of them.
+
+    Raises:
+        OSError: the directory cannot be read or written.
+    """
+    journal = Journal(work.journal, digest, files)
+    return journal, [PartialFile(file, work.files / file.path, journal) for file in files]
 
 
-def _lock(descriptor: int) -> bool | None:
-    """Return whether the lock is ours now; None when the file system has no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _UNSUPPORTED:
-            return None
-        raise
-    return True
-
-
-def _remove(path: Path) -> None:
-    """Delete an entry. Failing to is worth a warning only: nothing looks at it any more."""
+def remove(path: Path) -> None:
+    """Delete a tree. Failing to is worth a warning only: nothing looks at it any more."""
     try:
         if path.is_symlink() or not path.is_dir():
-            path.unlink()
+            path.unlink(missing_ok=True)
             return
         for root, _, _ in os.walk(path):
-            Path(root).chmod(0o700)  # sealed directories let nobody delete
+            Path(root).chmod(0o700)  # closed directories let nobody delete
         shutil.rmtree(path)
     except OSError as error:
         log("cannot delete", level="warning", path=path.name, error=str(error))
+
+
+def _make_folders(directory: Path, files: Sequence[ApprovedFile]) -> None:
+    for parent in sorted({(directory / file.path).parent for file in files}):
+        parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+
+def _copied(source: Path, target: Path, hold: Hold) -> bool:
+    """Copy a file, holes included, into a new one; False when there is none."""
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    with os.fdopen(descriptor, "rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
+        while piece := reading.read(_COPY_BYTES):
+            hold.check()
+            if piece.strip(b"\0"):
+                writing.write(piece)
+            else:
+                writing.seek(len(piece), os.SEEK_CUR)
+        writing.truncate(writing.tell())
+    source.unlink()
+    return True
+
+
+def _close_tree(directory: Path) -> None:
+    """Make a fetched tree readable for every user and writable for none, and write it to the disk. Its top follows later."""
+    for root, _, _ in os.walk(directory, topdown=False):
+        path = Path(root)
+        path.chmod(0o755 if path == directory else 0o555)
+        _sync(path)
+
+
+def _allocated(folder: Path) -> int:
+    return sum((Path(root) / name).lstat().st_blocks for root, _, names in os.walk(folder) for name in names)
+
+
+def _touched(path: Path) -> float:
+    """Return when somebody last worked on an unfinished entry, in seconds since 1970."""
+    newest = 0.0
+    for candidate in (path / "journal", path):
+        try:
+            newest = max(newest, candidate.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return newest
 
 
 def _sync(directory: Path) -> None:

@@ -1,34 +1,32 @@
-"""The program ``holdfast-weights``: the first container of every engine pod."""
+"""The program ``holdfast-weights``: what fetches and verifies the files of every pod before its engine starts."""
 
 import argparse
 import json
 import os
+import secrets
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from holdfast.api.reasons import Reason
-from holdfast.weights.errors import WeightsError, WeightsUnavailableError
-from holdfast.weights.fetch import Origin, fetch
-from holdfast.weights.listing import read_manifest
-from holdfast.weights.progress import Progress, log
-from holdfast.weights.verification import verify
+from holdfast.weights.artifacts import VOLUME_MANIFEST, Access, Artifact, VolumeOrigin, read_artifacts, read_manifest
+from holdfast.weights.errors import WeightsError, WeightsMismatchError, WeightsUnavailableError
+from holdfast.weights.inspection import Inspector
+from holdfast.weights.layout import SEALS, entry_path
+from holdfast.weights.levels import Level
+from holdfast.weights.options import parse
+from holdfast.weights.progress import log
+from holdfast.weights.seals import Seals, current_boot, read_key
 
 _MESSAGE_MAX_LENGTH: Final = 1000  # a condition's message holds 1024 characters, the kubelet's file 4096 bytes
 _INTERNAL_EXIT_CODE: Final = 1
 _TERMINATED_EXIT_CODE: Final = 128 + signal.SIGTERM
-
-_EPILOG: Final = """\
-exit status: 0 verified, 3 the bytes are not the approved ones, 4 the bytes cannot be had, 2 wrong usage, 1 a defect of this program
-
-examples:
-  holdfast-weights verify --manifest manifest.json --manifest-digest sha256:26d1… --directory /models/chat
-  holdfast-weights fetch --manifest manifest.json --manifest-digest sha256:26d1… --endpoint https://huggingface.co \\
-      --repository Qwen/Qwen2.5-7B-Instruct --commit a09a35458c702b33eeacc393d103063234e8bc28 --directory /holdfast/weights
-"""
+_POLL_SECONDS: Final = 0.5
+_REPORT_SECONDS: Final = 10.0
 
 
 def run() -> None:
@@ -38,11 +36,12 @@ def run() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the program and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     # As process 1 of a container it would ignore SIGTERM. Nothing needs cleaning up: the next run finds what this one left.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED_EXIT_CODE))
+    verbs = {"fetch": _fetch, "verify": _verify, "seal": _seal}
     try:
-        message = _verify(options) if options.command == "verify" else _fetch(options)
+        message = "; ".join(verbs[options.command](options, _chosen(options)))
     except WeightsError as error:
         return _fail(options.termination_log, error.reason, str(error), error.exit_code)
     except OSError as error:
@@ -58,19 +57,95 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _fetch(options: argparse.Namespace) -> str:
-    files = read_manifest(options.manifest, options.manifest_digest)
-    origin = Origin(
-        endpoint=options.endpoint, repository=options.repository, commit=options.commit, token_file=options.token_file
+def _fetch(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:
+    from holdfast.weights.fetch import Fetcher
+    from holdfast.weights.lease import Holder
+
+    boot = current_boot()
+    access = Access(token_file=options.token_file, registry_credentials=options.registry_credentials, mirror=options.mirror)
+    fetcher = Fetcher(
+        directory=options.directory,
+        access=access,
+        inspector=_inspector(options, options.level),
+        holder=Holder(unique=secrets.token_hex(8), boot_id=boot),
     )
-    return fetch(options.directory, options.manifest_digest, files, origin)
+    return [f"{artifact.name}: {fetcher.fetch(artifact)}" for artifact in _in_cache(chosen)]
 
 
-def _verify(options: argparse.Namespace) -> str:
-    files = read_manifest(options.manifest, options.manifest_digest)
-    total = sum(file.size for file in files)
-    verify(options.directory, files, Progress("verifying", total))
-    return f"verified {len(files)} files, {total} bytes"
+def _verify(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:
+    inspector = _inspector(options, options.level)
+    if options.folder is not None:
+        return [_verify_folder(options.folder, artifact, inspector) for artifact in chosen]
+    deadline = time.monotonic() + options.wait
+    return [_verify_entry(options.directory, artifact, inspector, deadline) for artifact in _in_cache(chosen)]
+
+
+def _seal(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:
+    inspector = _inspector(options, Level.ALWAYS)
+    if inspector.seals is None:
+        raise WeightsUnavailableError(f"{options.seal_key_file}: there is no key, so nothing can be sealed")
+    if options.folder is not None:
+        return [_verify_folder(options.folder, artifact, inspector) for artifact in chosen]
+    return [_verify_entry(options.directory, artifact, inspector, time.monotonic()) for artifact in _in_cache(chosen)]
+
+
+def _verify_entry(directory: Path, artifact: Artifact, inspector: Inspector, deadline: float) -> str:
+    entry = entry_path(directory, artifact.manifest_digest)
+    _wait_for(entry, artifact.name, deadline)
+    files = artifact.files or ()
+    how = inspector.inspect(entry, artifact.manifest_digest, files)
+    return f"{artifact.name}: verified {len(files)} files, {sum(file.size for file in files)} bytes {how}"
+
+
+def _verify_folder(folder: Path, artifact: Artifact, inspector: Inspector) -> str:
+    """Verify a folder that has no layout of ours: an image volume, or the owner's own, which may carry its own list."""
+    files = artifact.files
+    ignored = (VOLUME_MANIFEST,) if isinstance(artifact.origin, VolumeOrigin) else ()
+    if files is None:
+        files = read_manifest(folder / VOLUME_MANIFEST, artifact.manifest_digest)
+    if any(file.path in ignored for file in files):
+        raise WeightsMismatchError(f"{artifact.name}: the list of files names {VOLUME_MANIFEST}, which is the list itself")
+    how = inspector.inspect(folder, artifact.manifest_digest, files, ignored=ignored)
+    return f"{artifact.name}: verified {len(files)} files, {sum(file.size for file in files)} bytes {how}"
+
+
+def _wait_for(entry: Path, name: str, deadline: float) -> None:
+    """Wait until another pod has published an entry. What is under that name was complete when it got it."""
+    began = reported = time.monotonic()
+    while not os.path.lexists(entry):
+        now = time.monotonic()
+        if now >= deadline:
+            raise WeightsUnavailableError(f"{name}: {entry} is not there; the Job that fetches it says why")
+        if now - reported >= _REPORT_SECONDS:
+            log("waiting for the Job that fetches the files", name=name, seconds=round(now - began, 1))
+            reported = now
+        time.sleep(min(_POLL_SECONDS, max(deadline - now, 0.0)))
+
+
+def _inspector(options: argparse.Namespace, level: Level) -> Inspector:
+    key = read_key(options.seal_key_file)
+    directory = options.seals or (options.directory / SEALS if options.directory else None)
+    seals = Seals(directory, key) if key is not None and directory is not None else None
+    return Inspector(level=level, seals=seals, boot_id=current_boot() if seals else "")
+
+
+def _chosen(options: argparse.Namespace) -> Sequence[Artifact]:
+    """Return the artifacts to work on, each list of files once."""
+    listed = read_artifacts(options.artifacts, options.artifacts_digest)
+    if not options.only:
+        return listed
+    unknown = sorted(set(options.only) - {artifact.name for artifact in listed})
+    if unknown:
+        raise WeightsMismatchError(f"{options.artifacts}: has no artifact named {', '.join(map(ascii, unknown))}")
+    return [artifact for artifact in listed if artifact.name in options.only]
+
+
+def _in_cache(artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Return those that the cache has entries for, each list of files once. An owner's own volume is verified as a folder."""
+    found = {
+        artifact.manifest_digest: artifact for artifact in reversed(artifacts) if not isinstance(artifact.origin, VolumeOrigin)
+    }
+    return [artifact for artifact in artifacts if found.get(artifact.manifest_digest) is artifact]
 
 
 def _fail(termination_log: Path, reason: Reason, message: str, exit_code: int) -> int:
@@ -90,32 +165,6 @@ def _leave_message(path: Path, reason: Reason, message: str) -> None:
         return
     except OSError as error:
         log("cannot leave a termination message", level="warning", error=str(error))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="holdfast-weights",
-        description="Fetch a model's files and verify them against the approved list, byte by byte.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    get = commands.add_parser("fetch", allow_abbrev=False, help="make the cache's entry exactly the approved files")
-    check = commands.add_parser("verify", allow_abbrev=False, help="compare a directory with the approved list")
-    for command in (get, check):
-        command.add_argument("--manifest", type=Path, required=True, help="the approved list of files, canonical JSON")
-        command.add_argument("--manifest-digest", required=True, help="sha256:… of that list")
-        command.add_argument(
-            "--termination-log", type=Path, default=Path("/dev/termination-log"), help="where the kubelet reads the outcome"
-        )
-    get.add_argument("--endpoint", required=True, help="address of the Hub")
-    get.add_argument("--repository", required=True, help="owner/name")
-    get.add_argument("--commit", required=True, help="40 hex digits")
-    get.add_argument("--directory", type=Path, required=True, help="the cache; the entry is its folder sha256-HEX")
-    get.add_argument("--token-file", type=Path, help="file with a token of the Hub; may be missing when the cache is filled")
-    check.add_argument("--directory", type=Path, required=True, help="the folder to compare")
-    return parser
 
 
 if __name__ == "__main__":

@@ -1,108 +1,157 @@
-"""Compares a directory with the approved list: every byte of every file, and nothing else may be there."""
+"""Reads files and compares their hashes, several at a time. Memory stays at one piece of each."""
 
 import hashlib
+import hmac
 import os
-import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from blake3 import blake3
+
+from holdfast.weights.artifacts import ApprovedFile
 from holdfast.weights.errors import WeightsMismatchError
-from holdfast.weights.listing import ApprovedFile
 from holdfast.weights.progress import Progress
+from holdfast.weights.safetensors import SUFFIX, header_problem
+from holdfast.weights.tree import describe
 
-_CHUNK_BYTES: Final = 1024 * 1024
-WORKERS: Final = 4
-"""Files hashed or fetched at the same time: hashing releases the interpreter's lock, and memory stays at some chunks each."""
+PIECE_BYTES: Final = 1024 * 1024
+"""Read and hashed at once: large enough that the interpreter does not count, small enough for the processor's cache."""
+_THREADS_MIN: Final = 4  # a disk or a network is read quicker by several
+_THREADS_MAX: Final = 32
 
 
-def verify(directory: Path, files: Sequence[ApprovedFile], progress: Progress) -> None:
-    """Return if the directory holds exactly these files with exactly these bytes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A file whose bytes are the approved ones, as it was while they were read."""
+
+    status: os.stat_result
+    blake3: str
+
+
+def verify_sha256(
+    directory: Path, files: Sequence[ApprovedFile], statuses: Mapping[str, os.stat_result], progress: Progress
+) -> dict[str, Observed]:
+    """Return what was read if every file has exactly the approved bytes. `statuses` are those of `check_tree`.
 
     Raises:
         WeightsMismatchError: naming the first file that is wrong, what was expected and what was found.
         OSError: something cannot be read.
     """
-    _verify_tree(directory, files)
+    observed: dict[str, Observed] = {}
+
+    def look(file: ApprovedFile, stop: threading.Event) -> None:
+        sha256, other = hashlib.sha256(), blake3()
+
+        def update(piece: memoryview) -> None:
+            sha256.update(piece)
+            other.update(piece)
+
+        found = _read(directory, file, statuses[file.path], update, progress, stop)
+        if found is None:
+            return
+        size, status, problem = found
+        if size != file.size or not hmac.compare_digest(sha256.hexdigest(), file.sha256):
+            raise WeightsMismatchError(
+                f"{file.path!a}: expected {describe(file.size, file.sha256)}, found {describe(size, sha256.hexdigest())}"
+            )
+        if problem:
+            raise WeightsMismatchError(f"{file.path!a}: {problem}")
+        observed[file.path] = Observed(status=status, blake3=other.hexdigest())
+
+    _each(files, look, progress)
+    return observed
+
+
+def verify_blake3(
+    directory: Path,
+    files: Sequence[ApprovedFile],
+    statuses: Mapping[str, os.stat_result],
+    sealed: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Return if every file has the blake3 (lower-case hex, by path) that it had when its sha256 was the approved one.
+
+    Raises:
+        WeightsMismatchError: naming the first file that is wrong, what was expected and what was found.
+        OSError: something cannot be read.
+    """
+
+    def look(file: ApprovedFile, stop: threading.Event) -> None:
+        digest = blake3()
+        found = _read(directory, file, statuses[file.path], digest.update, progress, stop)
+        if found is None:
+            return
+        size, _, _ = found
+        if size != file.size or not hmac.compare_digest(digest.hexdigest(), sealed[file.path]):
+            verify_sha256(directory, [file], statuses, Progress("comparing the sha256", file.size))  # says what is there
+            raise WeightsMismatchError(f"{file.path!a}: expected blake3 {sealed[file.path]}, found {digest.hexdigest()}")
+
+    _each(files, look, progress)
+
+
+def threads() -> int:
+    """Return how many files to read at the same time on this machine."""
+    return max(_THREADS_MIN, min(len(os.sched_getaffinity(0)), _THREADS_MAX))
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether nothing was written to a file, or put in its place, between two looks at it."""
+    return (
+        one.st_ino == other.st_ino
+        and one.st_size == other.st_size
+        and one.st_mtime_ns == other.st_mtime_ns
+        and one.st_ctime_ns == other.st_ctime_ns
+    )
+
+
+def _each(files: Sequence[ApprovedFile], look: Callable[[ApprovedFile, threading.Event], None], progress: Progress) -> None:
     stop = threading.Event()
-    with ThreadPoolExecutor(max_workers=WORKERS) as threads:
-        futures = [threads.submit(_verify_file, directory, file, progress, stop) for file in files]
+    # The largest first, so that none is left alone at the end.
+    ordered = sorted(files, key=lambda file: -file.size)
+    with ThreadPoolExecutor(max_workers=threads()) as pool:
+        futures = [pool.submit(look, file, stop) for file in ordered]
         try:
             progress.wait(futures)
         finally:
             stop.set()
+            for future in futures:
+                future.cancel()
 
 
-def describe(size: int, sha256: str) -> str:
-    """Return how sizes and hashes are shown."""
-    return f"{size} bytes, sha256 {sha256}"
+def _read(
+    directory: Path,
+    file: ApprovedFile,
+    expected: os.stat_result,
+    update: Callable[[memoryview], object],
+    progress: Progress,
+    stop: threading.Event,
+) -> tuple[int, os.stat_result, str | None] | None:
+    """Hand the file's bytes to `update`; return their number, the file's status and what is wrong with its header.
 
+    None when another file was wrong, which is reported already.
 
-def _verify_tree(directory: Path, files: Sequence[ApprovedFile]) -> None:
-    """Compare names, kinds and sizes, which costs no reading. Symbolic links are never followed."""
-    if directory.is_symlink() or not directory.is_dir():
-        raise WeightsMismatchError(f"{directory}: expected a directory, found something else")
-    expected = {file.path: file for file in files}
-    directories = {parent for path in expected for parent in _parents(path)}
-    seen: set[str] = set()
-    for path, entry in _walk(directory, ""):
-        status = entry.stat(follow_symlinks=False)
-        if path in directories and stat.S_ISDIR(status.st_mode):
-            continue
-        file = expected.get(path)
-        if file is None:
-            raise WeightsMismatchError(f"{path!a}: not in the approved list of files, found {_kind(status.st_mode)}")
-        if not stat.S_ISREG(status.st_mode):
-            raise WeightsMismatchError(f"{path!a}: expected a file, found {_kind(status.st_mode)}")
-        if status.st_size != file.size:
-            raise WeightsMismatchError(f"{path!a}: expected {describe(file.size, file.sha256)}, found {status.st_size} bytes")
-        seen.add(path)
-    missing = sorted(expected.keys() - seen)
-    if missing:
-        file = expected[missing[0]]
-        more = f" ({len(missing) - 1} more are missing)" if len(missing) > 1 else ""
-        raise WeightsMismatchError(f"{file.path!a}: expected {describe(file.size, file.sha256)}, found nothing{more}")
-
-
-def _verify_file(directory: Path, file: ApprovedFile, progress: Progress, stop: threading.Event) -> None:
-    digest = hashlib.sha256()
+    Raises:
+        WeightsMismatchError: the file was changed meanwhile.
+    """
+    descriptor = os.open(directory / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     size = 0
-    descriptor = os.open(directory / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as content:
-        buffer = bytearray(_CHUNK_BYTES)
+        buffer = bytearray(PIECE_BYTES)
         view = memoryview(buffer)
-        while not stop.is_set() and (count := content.readinto(buffer)):
-            digest.update(view[:count])
+        while not stop.is_set() and size <= file.size and (count := content.readinto(buffer)):
+            update(view[:count])
             size += count
             progress.add(count)
-    if stop.is_set():
-        return  # another file was wrong, which is reported already
-    if size != file.size or digest.hexdigest() != file.sha256:
-        raise WeightsMismatchError(
-            f"{file.path!a}: expected {describe(file.size, file.sha256)}, found {describe(size, digest.hexdigest())}"
-        )
-
-
-def _walk(directory: Path, prefix: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    with os.scandir(directory) as entries:
-        for entry in sorted(entries, key=lambda found: found.name):
-            path = f"{prefix}{entry.name}"
-            yield path, entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(directory / entry.name, f"{path}/")
-
-
-def _parents(path: str) -> Iterator[str]:
-    while "/" in path:
-        path = path.rsplit("/", 1)[0]
-        yield path
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a directory"
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    return "a file" if stat.S_ISREG(mode) else "a special file"
+        if stop.is_set():
+            return None
+        status = os.fstat(descriptor)
+        problem = None
+        if size == file.size and file.path.endswith(SUFFIX):
+            problem = header_problem(descriptor, size)
+    if not same_file(expected, status):
+        raise WeightsMismatchError(f"{file.path!a}: expected that nobody writes while it is verified, found that it changed")
+    return size, status, problem

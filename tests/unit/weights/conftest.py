@@ -12,18 +12,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 
-from holdfast.api.manifest import manifest_bytes
-from holdfast.weights.listing import ApprovedFile
+from holdfast.api.manifest import manifest_digest
+from holdfast.weights.artifacts import ApprovedFile
 from testbed.hub import HubServer
+
+
+def safetensors(data: bytes) -> bytes:
+    """One tensor with these bytes."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
 
 REPOSITORY = "lab/model"
 CONTENT: dict[str, bytes] = {
     "config.json": b'{"architectures": ["Qwen2ForCausalLM"]}',
     "empty.txt": b"",
-    "model.safetensors": b"".join(i.to_bytes(4, "big") for i in range(400_000)),
+    "model.safetensors": safetensors(b"".join(i.to_bytes(4, "big") for i in range(400_000))),
     "nested/deep/tokenizer.json": b'{"version": "1.0"}' * 100,
 }
+
+
+Json = dict[str, Any]
+
+
+def artifact(content: dict[str, bytes], source: Json, *, name: str = "model") -> Json:
+    """One entry of artifacts.json."""
+    listed = approved(content)
+    files = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in listed]
+    return {"name": name, "manifestDigest": manifest_digest(listed), "source": source, "files": files}
 
 
 def approved(content: dict[str, bytes]) -> list[ApprovedFile]:
@@ -58,38 +76,48 @@ class Pod:
     def __post_init__(self) -> None:
         self.cache = self.folder / "weights"
         self.cache.mkdir(parents=True, exist_ok=True)
-        self.manifest = self.folder / "manifest.json"
-        self.write_manifest(manifest_bytes(approved(self.content)))
+        self.artifacts = self.folder / "artifacts.json"
+        self.digest = manifest_digest(approved(self.content))
+        self.list_artifacts(artifact(self.content, self.source))
         self.termination_log = self.folder / "termination-log"
 
-    def write_manifest(self, content: bytes) -> None:
-        self.manifest.write_bytes(content)
-        self.digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    @property
+    def source(self) -> Json:
+        return {"huggingFace": {"endpoint": self.endpoint, "repository": self.repository, "commit": self.commit}}
+
+    def list_artifacts(self, *listed: Json) -> None:
+        self.write_artifacts(rfc8785.dumps({"artifacts": list(listed)}))
+
+    def write_artifacts(self, content: bytes) -> None:
+        self.artifacts.write_bytes(content)
+        self.artifacts_digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    def move_to(self, endpoint: str) -> None:
+        """The same files at another address."""
+        self.endpoint = endpoint
+        self.list_artifacts(artifact(self.content, self.source))
 
     @property
     def entry(self) -> Path:
         return self.cache / self.digest.replace(":", "-")
 
-    def command(self, *extra: str) -> list[str]:
+    def command(self, verb: str, *extra: str) -> list[str]:
         return [
             *self.prefix,
             sys.executable,
             "-m",
             "holdfast.weights.main",
-            "fetch",
-            f"--manifest={self.manifest}",
-            f"--manifest-digest={self.digest}",
-            f"--endpoint={self.endpoint}",
-            f"--repository={self.repository}",
-            f"--commit={self.commit}",
-            f"--directory={self.cache}",
+            verb,
+            f"--artifacts={self.artifacts}",
+            f"--artifacts-digest={self.artifacts_digest}",
             f"--termination-log={self.termination_log}",
+            *([] if any(option.startswith("--folder") for option in extra) else [f"--directory={self.cache}"]),
             *extra,
         ]
 
-    def start(self, *extra: str) -> subprocess.Popen[str]:
+    def start(self, *extra: str, verb: str = "fetch") -> subprocess.Popen[str]:
         self.termination_log.write_text("")
-        return subprocess.Popen(self.command(*extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(self.command(verb, *extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
         output, _ = process.communicate(timeout=60)
@@ -104,12 +132,15 @@ class Pod:
     def fetch(self, *extra: str) -> Outcome:
         return self.finish(self.start(*extra))
 
+    def verify(self, *extra: str) -> Outcome:
+        return self.finish(self.start(*extra, verb="verify"))
+
     def served(self) -> dict[str, bytes]:
         """What an engine would find."""
         return {str(path.relative_to(self.entry)): path.read_bytes() for path in sorted(self.entry.rglob("*")) if path.is_file()}
 
     def leftovers(self) -> list[str]:
-        return [path.name for path in sorted(self.cache.iterdir()) if not path.name.startswith((".lock-", "sha256-"))]
+        return [path.name for path in sorted(self.cache.iterdir()) if not path.name.startswith((".lock-", "sha256-", "seals"))]
 
 
 @pytest.fixture

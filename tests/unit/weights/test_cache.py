@@ -15,7 +15,7 @@ def test_a_filled_cache_needs_no_network(filled: Pod, hub: HubServer) -> None:
 
 
 def test_a_filled_cache_serves_when_the_hub_is_gone(filled: Pod) -> None:
-    filled.endpoint = "http://127.0.0.1:1"
+    filled.move_to("http://127.0.0.1:1")
     assert filled.fetch().status == 0
 
 

@@ -82,11 +82,10 @@ def test_a_file_that_is_cut_short_at_the_hub_is_refused(pod: Pod, hub: HubServer
 def test_a_broken_connection_goes_on_where_it_broke(pod: Pod, hub: HubServer) -> None:
     hub.admin.add_fault(Drop(match=CDN, after_bytes=1_000_000))
     assert pod.fetch().status == 0
-    ranges = [request.range for request in hub.admin.requests("GET /cdn/")]
-    assert len(ranges) == 2
-    assert ranges[0] is None
-    assert ranges[1] is not None
-    assert 0 < int(ranges[1].removeprefix("bytes=").removesuffix("-")) <= 1_000_000
+    first, second = (request.range for request in hub.admin.requests("GET /cdn/"))
+    assert first is None
+    assert second is not None
+    assert 0 < int(second.removeprefix("bytes=").split("-")[0]) <= 1_000_000
     assert pod.served() == CONTENT
 
 
@@ -137,33 +136,6 @@ def test_the_token_does_not_go_to_the_cdn(pod: Pod, hub: HubServer, tmp_path: Pa
     assert {request.token for request in hub.admin.requests("GET /cdn/")} == {None}
 
 
-def test_a_list_of_files_that_was_not_approved_is_refused_before_the_network(pod: Pod, hub: HubServer) -> None:
-    pod.manifest.write_bytes(pod.manifest.read_bytes().replace(b"config", b"konfig"))
-    outcome = pod.fetch()
-    assert (outcome.status, outcome.termination["reason"]) == (3, "WeightsMismatch")
-    assert "not the approved one" in outcome.message
-    assert hub.admin.requests() == []
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b'[{"path":"../escape","sha256":"' + b"0" * 64 + b'","size":1}]',
-        b'[{"path":"/etc/passwd","sha256":"' + b"0" * 64 + b'","size":1}]',
-        b"[]",
-        b"{}",
-        b"not json",
-        b'[{"path":"a","sha256":"short","size":1}]',
-        b'[{"path":"a","sha256":"' + b"0" * 64 + b'","size":-1}]',
-        b'[{"size":1,"path":"a","sha256":"' + b"0" * 64 + b'"}]',  # not canonical
-    ],
-)
-def test_a_list_that_cannot_be_right_is_refused_though_its_digest_is(pod: Pod, content: bytes) -> None:
-    pod.write_manifest(content)
-    outcome = pod.fetch()
-    assert (outcome.status, outcome.termination["reason"]) == (3, "WeightsMismatch")
-
-
 def test_a_message_fits_the_kubelets_file(hub: HubServer, pod: Pod) -> None:
     path = "/".join(["\u6a21" * 80] * 6)  # shown with six characters for each
     long = Pod(folder=pod.folder, endpoint=hub.url, commit=pod.commit, content={path: b"not there"})
@@ -183,7 +155,7 @@ def test_without_a_kubelet_there_is_no_message(pod: Pod, tmp_path: Path) -> None
 def test_progress_is_one_json_object_a_line(pod: Pod) -> None:
     log = pod.fetch().log
     assert {"time", "level", "message"} <= set(log[0])
-    fetched = [line for line in log if line["message"] == "fetching"]
+    fetched = [line for line in log if line["message"] == "fetching model"]
     assert fetched[-1]["bytes"] == fetched[-1]["of"] == sum(map(len, CONTENT.values()))
 
 
