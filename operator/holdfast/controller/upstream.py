@@ -7,6 +7,7 @@ turn come at once nor skips one. What was seen is handed to decisions as it is; 
 import asyncio
 import contextlib
 import hashlib
+import heapq
 import logging
 import random
 from collections.abc import Callable, Mapping
@@ -133,6 +134,7 @@ class UpstreamWatch:
         self._observer = observer
         self._budget = Budget(clock)
         self._repositories: dict[str, _Repository] = {}
+        self._order: list[tuple[float, str]] = []
         self._wanted: dict[Key, dict[str, _Wish]] = {}
         self._troubles = 0
         self._changed = asyncio.Event()
@@ -178,9 +180,10 @@ class UpstreamWatch:
 
     async def step(self) -> float | None:
         """Look at the repository whose turn it is, if it is one's; return the seconds until the next step, None if nobody wants one."""
-        if not self._repositories:
+        name = self._first()
+        if name is None:
             return None
-        name, repository = min(self._repositories.items(), key=lambda item: item[1].due)
+        repository = self._repositories[name]
         early = repository.due - self._time()
         if early > 0:
             return early
@@ -204,11 +207,11 @@ class UpstreamWatch:
         try:
             look = await self._hub.look(name, sorted(repository.commits))
         except HubError as error:
-            self._failed(repository, cost, error.reason, error.retry_after)
+            self._failed(name, repository, cost, error.reason, error.retry_after)
             logger.info("cannot look upstream", extra={"repository": name, "error": str(error)})
             return
         except Exception:
-            self._failed(repository, cost, Reason.INTERNAL_ERROR, None)
+            self._failed(name, repository, cost, Reason.INTERNAL_ERROR, None)
             logger.exception("looking upstream failed", extra={"repository": name})
             return
         self._budget.spend(look.requests)
@@ -217,20 +220,20 @@ class UpstreamWatch:
         self._observer.upstream_checked("Checked", look.requests, self._now())
         if not repository.wishes:
             return  # nobody wants it any more
-        repository.due = _turn(name, repository, after=self._time() + repository.every / 2)
+        self._schedule(name, repository, _turn(name, repository, after=self._time() + repository.every / 2))
         if look.found != repository.found:
             repository.found = look.found
             for key in repository.wishes:
                 self._queue.add(key, Priority.LOW)
 
-    def _failed(self, repository: _Repository, cost: int, reason: Reason, retry_after: float | None) -> None:
+    def _failed(self, name: str, repository: _Repository, cost: int, reason: Reason, retry_after: float | None) -> None:
         """Leave the Hub alone for a while, and the repository for longer; what was seen of it stands."""
         self._budget.spend(cost)
         self._budget.pause(retry_after or self._spread(_FIRST_PAUSE, self._troubles, _LONGEST_PAUSE))
         self._troubles += 1
         self._observer.upstream_checked(reason, cost, None)
         if repository.wishes:
-            repository.due = self._time() + self._spread(_FIRST_DELAY, repository.failures, repository.every)
+            self._schedule(name, repository, self._time() + self._spread(_FIRST_DELAY, repository.failures, repository.every))
             repository.failures += 1
 
     def _spread(self, first: float, failures: int, longest: float) -> float:
@@ -243,17 +246,31 @@ class UpstreamWatch:
         repository.wishes[key] = wish
         turn = _turn(name, repository, after=self._time())
         if known is None:
-            repository.due = self._time() if at_once else turn
+            self._schedule(name, repository, self._time() if at_once else turn)
         elif not repository.failures:
             seen = repository.found
             news = isinstance(seen, RepositorySeen) and not wish.commits <= seen.commits.keys()
-            repository.due = min(repository.due, self._time() if news else turn)
+            self._schedule(name, repository, min(repository.due, self._time() if news else turn))
 
     def _drop(self, key: Key, name: str) -> None:
         repository = self._repositories[name]
         del repository.wishes[key]
         if not repository.wishes:
             del self._repositories[name]
+
+    def _schedule(self, name: str, repository: _Repository, due: float) -> None:
+        repository.due = due
+        heapq.heappush(self._order, (due, name))
+
+    def _first(self) -> str | None:
+        """Return the repository whose turn is next, None if there is none."""
+        while self._order:
+            due, name = self._order[0]
+            repository = self._repositories.get(name)
+            if repository is not None and repository.due == due:
+                return name
+            heapq.heappop(self._order)  # it was put elsewhere, or nobody wants it any more
+        return None
 
     def _time(self) -> float:
         return self._now().timestamp()
