@@ -11,7 +11,7 @@ from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.cluster import kinds
-from holdfast.controller.diff import first_difference
+from holdfast.cluster.diff import first_difference
 from holdfast.domain.snapshot import DeploymentView, Meta
 from holdfast.render.deployment import engine_objects, shared_objects
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 from holdfast.api import names
 from holdfast.api.names import Key
 from holdfast.cluster import kinds
+from holdfast.cluster.diff import first_difference, repaired
 from holdfast.cluster.errors import AlreadyExists, Conflict, NotFound, Rejected
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
-from holdfast.controller.diff import first_difference, repaired
 from holdfast.controller.keys import QueueKey
 from holdfast.controller.mirror import Mirror
 from holdfast.controller.seals import Seals

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from holdfast.cluster import kinds
+from holdfast.cluster.diff import first_difference, repaired
 from holdfast.cluster.kinds import Kind
-from holdfast.controller.diff import first_difference, repaired
 from unit.controller.objects import Manifest
 
 DEPLOYMENT: Manifest = {

@@ -1,7 +1,7 @@
 """Whole-object comparison: what differs between a child as it should be and as it is.
 
 Comparing only the fields that we set would miss what somebody else added: an environment variable, a second container, an
-`externalIPs` on a Service. So a live object may hold more than the desired one only where `holdfast.controller.server_defaults` knows
+`externalIPs` on a Service. So a live object may hold more than the desired one only where `holdfast.cluster.server_defaults` knows
 that the API server itself fills the field in, and lists must have the same length.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from holdfast.api.names import GROUP
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
-from holdfast.controller.server_defaults import ANY, tolerated
+from holdfast.cluster.server_defaults import ANY, tolerated
 
 _UNITS: Final = {
     "": Decimal(1), "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"),
