@@ -17,8 +17,8 @@ Tier = tuple[str, Sequence[str]]
 _LOOK_SECONDS = 0.2
 _SIGN_SECONDS = 60.0
 """Between signs of life."""
-_GRACE_SECONDS = 90.0
-"""For a tier that is interrupted: a test bed takes itself down."""
+_GRACE_SECONDS = 30.0
+"""For a tier that is ended. A test bed ends with the process that started it."""
 
 
 class _Lane:
@@ -67,11 +67,11 @@ class _Lane:
             )
 
     def end(self) -> None:
-        """Interrupt what runs, as Ctrl-C does, and wait for its end."""
+        """End what runs, and wait until it is over. Not by SIGINT, which whatever was started in the background ignores."""
         process, self._process, self._left = self._process, None, []
         if process is None:
             return
-        self._signal(process, signal.SIGINT)
+        self._signal(process, signal.SIGTERM)
         try:
             process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
