@@ -36,14 +36,17 @@ class Hub:
     failure: Exception | None = None
     asked: list[HuggingFaceSource] = field(default_factory=list)
     """The repositories."""
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """What goes wrong for one repository."""
     before_answer: Callable[[], object] | None = None
 
     async def resolve(self, question: Question) -> Found:
         source = question.source.hugging_face
         assert source is not None
         self.asked.append(source)
-        if self.failure is not None:
-            raise self.failure
+        failure = self.failures.get(source.repository, self.failure)
+        if failure is not None:
+            raise failure
         found = files(source.commit[0])
         return Found(
             source=ResolvedSource(

@@ -256,3 +256,75 @@ def _with_repository(repository: str) -> Manifest:
     wire = model("a")
     wire["source"]["huggingFace"]["repository"] = repository
     return wire
+
+
+PARTS = {
+    "tokenizer": {"huggingFace": {"repository": "holdfast/words", "commit": "c" * 40}},
+    "adapters": [
+        {"name": "legal", "source": {"huggingFace": {"repository": "holdfast/tune", "commit": "d" * 40}}},
+        {"name": "tone", "source": {"huggingFace": {"repository": "holdfast/tune", "commit": "d" * 40}}},
+    ],
+    "draftModel": {"tokens": 3, "source": {"huggingFace": {"repository": "holdfast/draft", "commit": "e" * 40}}},
+}
+
+
+async def test_every_part_is_asked_for_once(bench: Bench) -> None:
+    parts = Model.parse(model("a", **PARTS))
+    bench.resolutions.want(KEY, parts)
+    await bench.settle()
+    assert sorted(source.repository for source in bench.hub.asked) == [
+        "holdfast/draft",
+        "holdfast/tiny-chat-GGUF",
+        "holdfast/tune",
+        "holdfast/words",
+    ]
+    found = bench.resolutions.find(KEY, parts)
+    assert isinstance(found, Resolved)
+    assert [name for name, _ in found.model.sources()] == [
+        "source",
+        "tokenizer",
+        "adapters[0].source",
+        "adapters[1].source",
+        "draftModel.source",
+    ]
+
+
+async def test_there_is_no_answer_before_every_part_has_one(slow: Bench) -> None:
+    parts = Model.parse(model("a", **PARTS))
+    slow.resolutions.want(KEY, MODEL)
+    assert isinstance(slow.hub, SlowHub)
+    slow.hub.gate.set()
+    await slow.settle()
+    slow.hub.gate.clear()
+    slow.resolutions.want(KEY, parts)
+    await slow.settle()
+    assert slow.resolutions.find(KEY, parts) is None
+    slow.hub.gate.set()
+    await slow.settle()
+    assert isinstance(slow.resolutions.find(KEY, parts), Resolved)
+
+
+async def test_parts_that_stay_are_not_asked_for_again(bench: Bench) -> None:
+    bench.resolutions.want(KEY, Model.parse(model("a", **PARTS)))
+    await bench.settle()
+    bench.hub.asked.clear()
+    bench.resolutions.want(KEY, Model.parse(model("b", **PARTS)))
+    await bench.settle()
+    assert [source.commit[0] for source in bench.hub.asked] == ["b"]
+
+
+async def test_a_failure_names_the_part(bench: Bench) -> None:
+    bench.hub.failures["holdfast/tune"] = SourceNotFoundError("no such commit")
+    parts = Model.parse(model("a", **PARTS))
+    bench.resolutions.want(KEY, parts)
+    await bench.settle()
+    failed = bench.resolutions.find(KEY, parts)
+    assert isinstance(failed, ResolutionFailed)
+    assert failed.message == "spec.model.adapters[0].source: no such commit"
+    bench.hub.failures.clear()
+    bench.hub.asked.clear()
+    bench.now = failed.retry_at
+    bench.resolutions.want(KEY, parts)
+    await bench.settle()
+    assert [source.repository for source in bench.hub.asked] == ["holdfast/tune"]
+    assert isinstance(bench.resolutions.find(KEY, parts), Resolved)
