@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from demo.settings import HUB_NAMESPACE
+from demo.settings import HUB_NAMESPACE, MADE
+from stage.installation import restricted_namespace
 from stage.reach import Reach
 from stage.wait import until
 from testbed.hub import Demo, HubAdmin, publish_demo_update, seed_demo
@@ -61,11 +62,7 @@ def _answers(admin: HubAdmin) -> bool:
 def _objects(image: str, token: str) -> list[dict[str, Any]]:
     metadata = {"name": _NAME, "namespace": HUB_NAMESPACE, "labels": {"app.kubernetes.io/name": _NAME}}
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": HUB_NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-        },
+        restricted_namespace(HUB_NAMESPACE, **dict([MADE])),
         {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"admin-token": token}},
         {
             "apiVersion": "v1",
@@ -94,6 +91,7 @@ def _pod(image: str) -> dict[str, Any]:
                 "args": [
                     f"--listen=$(POD_IP):{_PORT}",
                     f"--cdn-port={_CDN_PORT}",
+                    "--loopback",
                     "--admin-token-file=/var/run/hub/admin-token",
                 ],
                 "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],

@@ -10,6 +10,8 @@ BED = "demo"
 TEAM = "team-a"
 HUB_NAMESPACE = "demo-hub"
 NAME = "support-chat"
+MADE = ("holdfast.dev/demo", "true")
+"""The label of what a demo made, and may remove."""
 
 _IMAGES = {
     "HOLDFAST_IMAGE": "the operator, built from this repository's Dockerfile",
@@ -42,12 +44,9 @@ def foreign_cluster(environment: Mapping[str, str] = os.environ) -> ForeignClust
     Raises:
         SettingsError: an image or a program is missing.
     """
-    named = environment.get("HOLDFAST_KUBECONFIG")
-    if not named:
+    kubeconfig = foreign_kubeconfig(environment)
+    if kubeconfig is None:
         return None
-    kubeconfig = Path(named)
-    if not kubeconfig.is_file():
-        raise SettingsError(f"HOLDFAST_KUBECONFIG names {named}, which is not a file")
     for variable, what in _IMAGES.items():
         if "@sha256:" not in environment.get(variable, ""):
             raise SettingsError(
@@ -55,8 +54,8 @@ def foreign_cluster(environment: Mapping[str, str] = os.environ) -> ForeignClust
             )
     return ForeignCluster(
         kubeconfig=kubeconfig,
-        kubectl=_program("kubectl", environment),
-        helm=_program("helm", environment),
+        kubectl=program("kubectl", environment),
+        helm=program("helm", environment),
         holdfast=environment["HOLDFAST_IMAGE"],
         gateway=environment["HOLDFAST_GATEWAY_IMAGE"],
         engine=environment["HOLDFAST_ENGINE_IMAGE"],
@@ -64,7 +63,27 @@ def foreign_cluster(environment: Mapping[str, str] = os.environ) -> ForeignClust
     )
 
 
-def _program(name: str, environment: Mapping[str, str]) -> Path:
+def foreign_kubeconfig(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file that HOLDFAST_KUBECONFIG names, None without it.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    named = environment.get("HOLDFAST_KUBECONFIG")
+    if not named:
+        return None
+    kubeconfig = Path(named).expanduser().resolve()
+    if not kubeconfig.is_file():
+        raise SettingsError(f"HOLDFAST_KUBECONFIG names {named}, which is not a file")
+    return kubeconfig
+
+
+def program(name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where a program is.
+
+    Raises:
+        SettingsError: it is not on PATH.
+    """
     found = shutil.which(name, path=environment.get("PATH"))
     if found is None:
         raise SettingsError(f"{name} is needed on PATH to run the demo on a cluster of yours")

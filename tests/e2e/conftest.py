@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.operator_pod import Operator
-from stage.installation import Images, Installation, grant, team_namespace
+from stage.installation import Images, Installation, grant, restricted_namespace
 from stage.people import Person
 from stage.reach import DirectReach
 from stage.team import Team
@@ -78,7 +78,7 @@ def team(bed: Testbed, installation: Installation) -> Iterator[Team]:
     """A namespace of its own with an owner of models."""
     del installation
     namespace = f"team-{next(_numbers)}"
-    bed.kubectl.apply([team_namespace(namespace)])
+    bed.kubectl.apply([restricted_namespace(namespace)])
     grant(bed.kubectl, namespace, "alice", "edit", "holdfast-owner")
     owner = Person(name="alice", kubeconfig=bed.user("alice"), kubectl_program=bed.programs.kubectl)
     yield Team(namespace=namespace, owner=owner, admin=bed.kubectl, reach=DirectReach(bed.kubectl))

@@ -90,7 +90,7 @@ def grant(kubectl: Kubectl, namespace: str, user: str, *roles: str) -> None:
             {
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "RoleBinding",
-                "metadata": {"name": f"{user}-{role}", "namespace": namespace},
+                "metadata": {"name": f"owner-{role}", "namespace": namespace},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
             }
@@ -99,10 +99,10 @@ def grant(kubectl: Kubectl, namespace: str, user: str, *roles: str) -> None:
     )
 
 
-def team_namespace(name: str) -> dict[str, Any]:
+def restricted_namespace(name: str, **labels: str) -> dict[str, Any]:
     """Return a namespace in which only restricted pods may run."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    metadata = {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"} | labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
 def _image(value: str, reference: str) -> dict[str, str]:

@@ -3,10 +3,12 @@
 import contextlib
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
+from testbed.errors import TestbedError
 from testbed.kubectl import Kubectl
 
 
@@ -41,11 +43,21 @@ class ForwardReach:
         """Give the URL of a local port."""
         command = [*self._command, "port-forward", f"--namespace={namespace}", f"service/{name}", f":{port}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            output = process.stdout
+            assert output is not None
             try:
-                line = process.stdout.readline() if process.stdout is not None else ""
+                line = output.readline()
                 found = re.search(r"127\.0\.0\.1:(\d+)", line)
                 if found is None:
-                    raise RuntimeError(f"kubectl port-forward to {namespace}/{name} failed: {line.strip()}")
+                    raise TestbedError(f"kubectl port-forward to {namespace}/{name} failed: {line.strip()}")
+                # It says a line for each connection, and stands still once nobody reads them.
+                threading.Thread(target=_swallow, args=(output,), name="port-forward", daemon=True).start()
                 yield f"http://127.0.0.1:{found[1]}"
             finally:
                 process.terminate()
+
+
+def _swallow(output: IO[str]) -> None:
+    with contextlib.suppress(ValueError):  # closed under way
+        for _ in output:
+            pass

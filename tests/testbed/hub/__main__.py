@@ -43,7 +43,7 @@ async def _serve(options: argparse.Namespace, token_file: Path) -> int:
     service = HubService(state, token)
     address, port = options.listen
     try:
-        await service.start(address, port, options.cdn_port)
+        await service.start(address, port, options.cdn_port, loopback=options.loopback)
     except OSError as exc:
         print(f"error: cannot listen on {address}: {exc.strerror or exc}", file=sys.stderr)
         return 1
@@ -69,6 +69,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="where the Hub and the admin API listen (127.0.0.1, a free port)")  # fmt: skip
     parser.add_argument("--cdn-port", type=int, default=0, metavar="PORT",
                         help="port of the CDN at the same address (a free port)")  # fmt: skip
+    parser.add_argument("--loopback", action="store_true",
+                        help="the Hub listens on 127.0.0.1 as well, for kubectl port-forward to a pod")  # fmt: skip
     parser.add_argument("--root", type=Path, metavar="DIR",
                         help="folder that keeps repositories and accounts over restarts (in memory)")  # fmt: skip
     parser.add_argument("--admin-token-file", type=Path, metavar="FILE",

@@ -44,10 +44,15 @@ class HubService:
         self.url = ""
         self.cdn_url = ""
 
-    async def start(self, address: str, port: int, cdn_port: int) -> None:
-        """Listen; port 0 takes a free one. Raises ``OSError`` when a port is taken or the address is not ours."""
+    async def start(self, address: str, port: int, cdn_port: int, *, loopback: bool = False) -> None:
+        """Listen; port 0 takes a free one. Raises ``OSError`` when a port is taken or the address is not ours.
+
+        With `loopback` the Hub, not the CDN, listens on 127.0.0.1 as well: that is where `kubectl port-forward` comes in.
+        """
         try:
             self.url = await self._listen(address, port, self._answer_hub)
+            if loopback:
+                await web.TCPSite(self._runners[0], "127.0.0.1", int(self.url.rpartition(":")[2])).start()
             self.cdn_url = await self._listen(address, cdn_port, self._answer_cdn)
         except BaseException:
             await self.stop()

@@ -3,6 +3,7 @@
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Protocol
 
 from testbed.images.builder import build, digest
@@ -34,13 +35,22 @@ def ensure(bed: Bed, name: str, *, progress: Progress | None = None) -> str:
     reference = f"{bed.registry}/{name}"
     wanted = digest(layout)
     if not has(bed.registry, name, wanted):
-        command = [str(bed.programs.crane), "push", "--insecure", str(layout), f"{reference}:latest"]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise ImageError(f"the image {name} could not be pushed to {bed.registry}: {result.stderr.strip()[-1000:]}")
+        push(bed.programs.crane, layout, reference, plain_http=True)
         if not has(bed.registry, name, wanted):
             raise ImageError(f"the registry {bed.registry} took the image {name} but does not have {wanted}")
     return f"{reference}@{wanted}"
+
+
+def push(crane: Path, layout: Path, target: str, *, plain_http: bool) -> str:
+    """Push an image to `HOST/NAME` with crane, which uses the caller's docker login, and return `HOST/NAME@sha256:…`.
+
+    Raises ImageError if the registry does not take it.
+    """
+    command = [str(crane), "push", *(["--insecure"] if plain_http else []), str(layout), f"{target}:latest"]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise ImageError(f"the image could not be pushed to {target}: {result.stderr.strip()[-1000:]}")
+    return f"{target}@{digest(layout)}"
 
 
 def has(registry: str, name: str, wanted: str) -> bool:

@@ -25,7 +25,8 @@ class Program:
         self.process = process
         self.ready: dict[str, str] = json.loads(process.stdout.readline())
         self.url = self.ready["url"]
-        self.admin = HubAdmin(self.url, Path(self.ready["admin_token_file"]).read_text())
+        self.admin_token = Path(self.ready["admin_token_file"]).read_text()
+        self.admin = HubAdmin(self.url, self.admin_token)
 
     def stop(self) -> tuple[int, str]:
         """End it and return exit status and standard error."""
@@ -84,6 +85,12 @@ def test_it_can_be_filled_with_the_demo(tmp_path: Path) -> None:
         hub.stop()
     with run("--root", str(tmp_path), "--seed-demo") as again:
         assert [r.repo for r in again.admin.repos().repos] == names
+
+
+def test_it_listens_on_loopback_as_well_for_a_port_forward(tmp_path: Path) -> None:
+    with run("--listen", "127.0.0.2:0", "--loopback", "--root", str(tmp_path)) as hub:
+        assert hub.url.startswith("http://127.0.0.2:")
+        HubAdmin(hub.url.replace("127.0.0.2", "127.0.0.1"), hub.admin_token).health()
 
 
 def test_it_exits_with_3_when_something_unexpected_came_in(tmp_path: Path) -> None:
