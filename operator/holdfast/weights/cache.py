@@ -87,7 +87,7 @@ class Cache:
         for folder in left:
             if not work.folder.exists() and (folder / "files").is_dir():
                 log("going on with what an interrupted pod left", path=folder.name)
-                if work.hold.local:
+                if work.hold.sole:
                     folder.rename(work.folder)
                     continue
                 work.folder.mkdir(mode=0o755)

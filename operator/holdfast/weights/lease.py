@@ -51,26 +51,27 @@ class Holder:
 
 
 class Hold:
-    """The right to work. `local`: whoever had it before ran on this node, and the kernel says that it is gone."""
+    """The right to work.
 
-    def __init__(self, *, local: bool, clock: Callable[[], float], stop_seconds: float) -> None:
-        self.local = local
+    `sole`: whoever had it before gave it back, or ran on this node and the kernel says that it is gone; so nobody else can have
+    unfinished files open.
+    """
+
+    def __init__(self, *, sole: bool, clock: Callable[[], float], stop_seconds: float) -> None:
+        self.sole = sole
         self._clock = clock
         self._stop_seconds = stop_seconds
         self._renewed = clock()
-        self._lost = False
+        self.lost = False
+        """Another process has the lease."""
 
     def renewed(self) -> None:
         """Note that the lease was renewed just now."""
         self._renewed = self._clock()
 
-    def lose(self) -> None:
-        """Note that another process has the lease."""
-        self._lost = True
-
     def check(self) -> None:
         """Raise `WeightsUnavailableError` when another process may have begun to work."""
-        if self._lost or self._clock() - self._renewed > self._stop_seconds:
+        if self.lost or self._clock() - self._renewed > self._stop_seconds:
             raise WeightsUnavailableError("this pod was held up, and another one may fetch the same files by now; start again")
 
 
@@ -141,7 +142,7 @@ class Lease:
                 seen, seen_at = current, now
             same_node = locked is True and current.get("boot") == self._holder.boot_id
             if locked is not False and (not current or same_node or now - seen_at > self._pace.expire) and self._take(locked):
-                return Hold(local=same_node, clock=self._clock, stop_seconds=self._pace.stop)
+                return Hold(sole=same_node or not current, clock=self._clock, stop_seconds=self._pace.stop)
             if now - reported >= _REPORT_SECONDS:
                 log("waiting for another pod that fetches the same files", seconds=round(now - began, 1))
                 reported = now
@@ -158,7 +159,7 @@ class Lease:
         while not stopped.wait(self._pace.renew):
             try:
                 if self._read().get("holder") != self._holder.unique:
-                    hold.lose()
+                    hold.lost = True
                     return
                 self._write()
                 hold.renewed()

@@ -5,6 +5,7 @@ object that begins with ``{`` and may end in spaces; then the tensors' bytes, al
 Hub's own client reads headers up to 25 MB.
 """
 
+import errno
 import json
 import os
 import threading
@@ -110,6 +111,6 @@ def _read(descriptor: int, length: int, offset: int) -> bytes:
     while len(content) < length:
         piece = os.pread(descriptor, length - len(content), offset + len(content))
         if not piece:
-            raise ValueError("the file ended while its header was read")
+            raise OSError(errno.EIO, "the file ended while its header was read")
         content += piece
     return bytes(content)

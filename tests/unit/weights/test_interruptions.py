@@ -1,11 +1,13 @@
 """Fetching is killed, runs twice at once, or finds no room: an entry is published whole or not at all."""
 
+import json
 import os
 import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from holdfast.weights.cache import Cache, Work
 from holdfast.weights.errors import WeightsUnavailableError
 from holdfast.weights.fetch import Fetcher
 from holdfast.weights.inspection import Inspector
-from holdfast.weights.lease import Holder
+from holdfast.weights.lease import Holder, Pace
 from holdfast.weights.levels import Level
 from holdfast.weights.partial import PartialFile
 from testbed.hub import HubServer, OtherBytes, Slow
@@ -73,6 +75,23 @@ def test_the_next_fetch_goes_on_at_the_byte_where_the_killed_one_stopped(pod: Po
     assert pod.fetch().status == 0
     (request,) = hub.admin.requests("GET /cdn/")
     assert request.range == f"bytes={left}-{len(CONTENT[WEIGHTS]) - 1}"
+    assert pod.served() == CONTENT
+    assert pod.leftovers() == []
+
+
+def test_what_a_pod_on_another_node_left_is_copied_and_gone_on_with(pod: Pod, hub: HubServer) -> None:
+    killed(pod, hub)
+    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
+    size = left.stat().st_size
+    lease = next(pod.cache.glob(".lease-*"))
+    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"boot": "another"}))
+    with left.open("r+b") as still_open:
+        (artifact,) = read_artifacts(pod.artifacts, pod.artifacts_digest)
+        replace(fetcher(pod), pace=Pace(expire=0.2)).fetch(artifact)
+        still_open.seek(0)
+        still_open.write(b"written by one that was thought dead")
+    (request,) = hub.admin.requests("GET /cdn/")
+    assert request.range == f"bytes={size}-{len(CONTENT[WEIGHTS]) - 1}"
     assert pod.served() == CONTENT
     assert pod.leftovers() == []
 
