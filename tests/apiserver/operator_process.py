@@ -18,6 +18,7 @@ from holdfast.controller.assembly import Controller, assemble
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Resolver, Upstream
 from holdfast.domain.decide import decide
+from holdfast.domain.snapshot import Settings
 from holdfast.probes import Health
 from holdfast.render import deployment as renderer
 
@@ -60,10 +61,14 @@ async def running(
     *,
     resolver: Resolver | None = None,
     upstream: Upstream | None = None,
+    settings: Settings = SETTINGS,
     watching: bool = True,
     observer: Observer | None = None,
 ) -> AsyncIterator[Running]:
-    """Run an operator for one namespace; $KUBECONFIG says where. Without `watching` there is no kopf, so nothing is heard."""
+    """Run an operator for one namespace; $KUBECONFIG says where.
+
+    Without `watching` there is no kopf, so nothing is heard; without `upstream` it does not look at what is published.
+    """
     client = await connect(agent="holdfast-operator-test")
     writes: list[tuple[str, Kind]] = []
     cluster = KubeCluster(client, on_write=lambda verb, kind: writes.append((verb, kind)))
@@ -75,7 +80,7 @@ async def running(
         renderer=renderer,
         decide=decide,
         make_gateway=standins.make_gateway,
-        settings=SETTINGS,
+        settings=settings,
         instance="operator-test",
         namespaces=(namespace,),
         clock=clock,
@@ -88,6 +93,8 @@ async def running(
         await controller.resync.start()
         tasks = [asyncio.create_task(controller.worker.run()) for _ in range(4)]
         tasks.append(asyncio.create_task(controller.resync.run()))
+        if upstream is not None:
+            tasks.append(asyncio.create_task(controller.upstream.run()))
         if watching:
             registry = kopf.OperatorRegistry()
             handlers.register(registry, handlers.Runtime(controller=controller, health=Health(controller, clock=clock)))

@@ -55,7 +55,9 @@ class Namespace:
     # what people do
 
     def declare(self, letter: str = "a", **serving: Any) -> Manifest:
-        spec: Manifest = {"model": model(letter)} | ({"serving": serving} if serving else {})
+        return self.declare_spec({"model": model(letter)} | ({"serving": serving} if serving else {}))
+
+    def declare_spec(self, spec: Manifest) -> Manifest:
         body = {"apiVersion": "holdfast.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": NAME}, "spec": spec}
         return self.create("modeldeployments", body)
 
