@@ -113,7 +113,11 @@ def engine(declared: Engine, found: Found, tokenizer: Found) -> Engine:
         case _:
             options = _from_files(options, found, tokenizer)
             options = options.model_copy(
-                update={"seed": options.seed or 0, "tensor_parallelism": options.tensor_parallelism or 1}
+                update={
+                    "seed": options.seed or 0,
+                    "tensor_parallelism": options.tensor_parallelism or 1,
+                    "pipeline_parallelism": options.pipeline_parallelism or 1,
+                }
             )
     return declared.model_copy(
         update={

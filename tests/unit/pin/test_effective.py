@@ -35,6 +35,7 @@ def test_every_option_is_said(engine: str) -> None:
         "dataType": "bfloat16",
         "seed": 0,
         "tensorParallelism": 1,
+        "pipelineParallelism": 1,
     }
 
 
@@ -58,6 +59,7 @@ def test_what_is_declared_comes_first() -> None:
         "dataType": "float16",
         "seed": 7,
         "tensorParallelism": 2,
+        "pipelineParallelism": 3,
         "quantization": "fp8",
     }
     assert options(found({"config.json": CONFIG}), **declared) == declared
@@ -132,7 +134,7 @@ def test_a_gguf_file_carries_its_own_settings_and_is_named() -> None:
 def test_a_list_from_the_manifest_leaves_open_what_nobody_read() -> None:
     model = resolve(found({"config.json": CONFIG}, read=False))
     assert model.engine.options is not None
-    assert model.engine.options.wire() == {"seed": 0, "tensorParallelism": 1}
+    assert model.engine.options.wire() == {"seed": 0, "tensorParallelism": 1, "pipelineParallelism": 1}
     assert model.chat_template.wire() == {"from": "Source"}
     assert model.generation == NEUTRAL
 
