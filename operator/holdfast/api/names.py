@@ -20,6 +20,8 @@ LABEL_REVISION: Final = "holdfast.dev/revision"
 """The revision's number, as text. Never its role: roles live in status and pods are never relabelled."""
 ANNOTATION_CONFIG: Final = "holdfast.dev/config"
 """Set on gateway pods only, to make the kubelet project a changed ConfigMap at once."""
+ANNOTATION_QUARANTINE: Final = "holdfast.dev/quarantine"
+"""Set on engine pods only: why a pod may get no requests, until it is replaced."""
 
 COMPONENT_ENGINE: Final = "engine"
 COMPONENT_GATEWAY: Final = "gateway"
@@ -46,6 +48,8 @@ GATEWAY_METRICS_PORT: Final = 9090
 GATEWAY_CONFIG_HOST: Final = "holdfast-gateway.internal"
 """Virtual host on which each gateway pod answers ``GET /config`` with the routing that it has in force."""
 ENGINE_PORT: Final = 8000
+IDENTITY_PORT: Final = 8001
+"""Where the sidecar of an engine answers the kubelet whether the engine is what was approved."""
 TOTAL_WEIGHT: Final = 10000
 """The weights of a route always sum to this; another total would move users (they are placed by a hash of the user)."""
 

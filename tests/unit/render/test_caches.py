@@ -53,7 +53,8 @@ def test_every_part_of_a_model_is_verified_before_the_engine_and_read_only_in_it
     assert all(sees[target]["readOnly"] for target in targets)
     args = [args for container in spec["initContainers"] for args in container["args"]]
     only = {arg.removeprefix("--only=") for arg in args if arg.startswith("--only=")}
-    whole = any(not any(arg.startswith("--only=") for arg in container["args"]) for container in spec["initContainers"])
+    verifiers = [each for each in spec["initContainers"] if each["name"] != "identity"]
+    whole = any(not any(arg.startswith("--only=") for arg in container["args"]) for container in verifiers)
     assert only | ({part.name for part in parts} if whole else set()) == {part.name for part in parts}
 
 
@@ -66,7 +67,7 @@ def test_the_key_of_seals_is_never_in_the_engine(serving: Objects) -> None:
 def test_each_pod_fetches_for_itself_without_a_cache() -> None:
     found = objects(MINIMAL["vllm"], mirror="https://mirror.example", registryCredentials={"name": "pull"})
     assert "Job" not in found
-    (weights,) = pod(found)["initContainers"]
+    weights, _identity = pod(found)["initContainers"]
     model, paths = MINIMAL["vllm"]
     assert weights["args"] == [
         "fetch",
@@ -87,7 +88,7 @@ def test_a_job_fills_the_claim_and_nobody_else_writes_to_it() -> None:
     assert fetcher["args"][0] == "fetch"
     assert "--token-file=/holdfast/token/token" in fetcher["args"]
     assert mounts(fetcher, "weights") == [{"name": "weights", "mountPath": "/holdfast/weights"}]
-    (weights,) = pod(found)["initContainers"]
+    weights, _identity = pod(found)["initContainers"]
     assert weights["args"][0] == "verify"
     assert {"--wait=7200", "--seals=/holdfast/seals"} <= set(weights["args"])
     assert mounts(weights, "weights") == [
@@ -127,7 +128,7 @@ def test_a_claim_for_one_node_keeps_all_its_pods_there(mode: str | None, one_nod
 @pytest.mark.parametrize("level", ["Always", "OnNode", "OnFetch"])
 def test_how_often_bytes_are_hashed_is_told_to_every_container_that_verifies(level: str) -> None:
     spec = pod(objects(MIXED, cache=CLAIM | {"verify": level}))
-    assert [f"--verify={level}" in container["args"] for container in spec["initContainers"]] == [True, True]
+    assert [f"--verify={level}" in container["args"] for container in spec["initContainers"][:-1]] == [True, True]
 
 
 def test_what_is_an_image_is_pulled_by_the_node_and_verified_where_it_is_mounted() -> None:
@@ -136,7 +137,7 @@ def test_what_is_an_image_is_pulled_by_the_node_and_verified_where_it_is_mounted
     reference = f"registry.example/models/chat@sha256:{'0' * 64}"
     assert volume(spec, "image-model") == {"image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
     by_name = {container["name"]: container for container in spec["initContainers"]}
-    assert list(by_name) == ["weights", "weights-model", "weights-tokenizer"]
+    assert list(by_name) == ["weights", "weights-model", "weights-tokenizer", "identity"]
     assert by_name["weights-model"]["args"][-2:] == ["--only=model", "--folder=/holdfast/model"]
     mount = {"mountPath": "/holdfast/model", "readOnly": True, "name": "image-model", "subPath": "models"}
     assert mounts(by_name["weights-model"], "image-model") == mounts(spec["containers"][0], "image-model") == [mount]
@@ -157,7 +158,9 @@ def test_a_model_on_volumes_alone_needs_no_cache_no_key_and_no_way_out() -> None
     case = (declared("VLLM", source={"volume": {"claimName": "models", "manifestDigest": f"sha256:{'1' * 64}"}}), ())
     found = objects(case, cache={"type": "Volume"})
     assert set(found) == {"ConfigMap", "Service", "Deployment"}
-    assert {each["name"] for each in pod(found)["volumes"]} == {"revision", "temporary", "claim-model", "shared-memory"}
+    assert {each["name"] for each in pod(found)["volumes"]} == {
+        *("revision", "temporary", "claim-model", "shared-memory", "pod", "identity")
+    }
 
 
 def test_foreign_code_is_found_under_the_name_that_asks_for_it() -> None:

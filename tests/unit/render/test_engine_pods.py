@@ -1,6 +1,7 @@
 """What holds for every engine's pod, whatever the engine."""
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from holdfast.api.engine_arguments import refusal
 from holdfast.api.model import Model
 from holdfast.domain.snapshot import DeploymentView
+from holdfast.identity.facts import parse
 from holdfast.render.deployment import engine_objects, shared_objects
 from unit.render.cases import FULL, FULL_SERVING, MINIMAL, declared, owner, revision
 
@@ -62,7 +64,7 @@ def test_the_engine_sees_only_the_verified_entry_and_cannot_write_it(model: Mode
 def test_images_are_pinned_and_those_of_the_revision(model: Model, paths: tuple[str, ...]) -> None:
     view = revision(model, paths)
     images = [container["image"] for container in containers(pod(model, paths))]
-    assert images == [view.spec.render.weights_image, view.spec.model.engine.image]
+    assert images == [view.spec.render.weights_image, view.spec.render.weights_image, view.spec.model.engine.image]
 
 
 @every
@@ -96,6 +98,25 @@ def test_what_the_api_server_drops_is_not_written(model: Model, paths: tuple[str
 
     objects = engine_objects(owner(model, **FULL_SERVING), revision(model, paths), 1)
     assert [found for manifest in objects for found in empty(manifest, manifest["kind"])] == []
+
+
+@every
+def test_a_sidecar_that_starts_before_the_engine_decides_whether_the_pod_is_ready(model: Model, paths: tuple[str, ...]) -> None:
+    sidecar = pod(model, paths)["initContainers"][-1]
+    assert (sidecar["name"], sidecar["restartPolicy"]) == ("identity", "Always")
+    assert sidecar["readinessProbe"]["httpGet"] == {"path": "/ready", "port": 8001, "scheme": "HTTP"}
+    assert not {"startupProbe", "livenessProbe"} & sidecar.keys()  # the engine starts whatever it says, and it ends by itself
+
+
+@every
+def test_what_the_sidecar_knows_and_remembers_is_out_of_the_engines_reach(model: Model, paths: tuple[str, ...]) -> None:
+    spec = pod(model, paths)
+    mounted = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
+    assert not {"pod", "identity"} & mounted
+    config = next(each for each in engine_objects(owner(model), revision(model, paths), 1) if each["kind"] == "ConfigMap")
+    facts = parse(json.loads(config["data"]["identity.json"]))
+    assert facts.constants[0].name == "engine.image"
+    assert facts.completions[0].body["model"] == revision(model, paths).spec.model.served_name
 
 
 @every

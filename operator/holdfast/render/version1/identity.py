@@ -41,10 +41,7 @@ def folders(model: ResolvedModel) -> list[str]:
 def completions(names: Sequence[str], *, fingerprint: str | None = None) -> list[Document]:
     """Return one short completion for each name, and the fingerprint that its answer carries."""
     facts = [] if fingerprint is None else [{"name": "digest", "field": "system_fingerprint", "expected": fingerprint}]
-    return [
-        {"path": _COMPLETIONS, "body": {"model": name, "prompt": "Hello", "max_tokens": 1, "temperature": 0}, "facts": facts}
-        for name in names
-    ]
+    return [{"path": _COMPLETIONS, "body": {"model": name, "prompt": "Hello", "max_tokens": 1}, "facts": facts} for name in names]
 
 
 def document(facts: Sequence[Document], constants: Sequence[Document], asked: Sequence[Document]) -> bytes:

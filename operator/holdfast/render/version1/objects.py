@@ -7,11 +7,12 @@ from holdfast.api.deployment import Serving
 from holdfast.api.model import EngineType
 from holdfast.api.revision import ResolvedModel
 from holdfast.domain.artifacts import artifacts, artifacts_bytes
-from holdfast.domain.pin import short_digest
+from holdfast.domain.pin import pin_digest, short_digest
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 from holdfast.render.labels import labels, metadata
 from holdfast.render.version1 import container, pod, weights
 from holdfast.render.version1.fetch import fetch_objects
+from holdfast.render.version1.identity import IDENTITY_KEY
 from holdfast.render.version1.llama_cpp import LlamaCpp
 from holdfast.render.version1.sglang import SGLang
 from holdfast.render.version1.tgi import TGI
@@ -29,7 +30,7 @@ _ENGINES: Final[dict[EngineType, container.EngineRenderer]] = {
 
 def problems(model: ResolvedModel) -> list[str]:
     """Return what of a model its engine cannot do, and what does not fit into a ConfigMap."""
-    return _ENGINES[model.engine.type].problems(model) + _too_large(model)
+    return _ENGINES[model.engine.type].problems(model) or _too_large(model)
 
 
 def _too_large(model: ResolvedModel) -> list[str]:
@@ -69,6 +70,7 @@ def _config_map(deployment: DeploymentView, revision: RevisionView) -> dict[str,
 
 def _data(model: ResolvedModel) -> dict[str, str]:
     data = {container.ARTIFACTS_KEY: artifacts_bytes(model).decode(), **weights.references(model)}
+    data[IDENTITY_KEY] = _ENGINES[model.engine.type].identity(model, fingerprint=short_digest(pin_digest(model))).decode()
     if model.chat_template.text is not None:
         data[container.CHAT_TEMPLATE_KEY] = model.chat_template.text
     return data

@@ -1,4 +1,4 @@
-"""The pod of an engine: fetch and verify first, then serve. Passes the ``restricted`` Pod Security Standard.
+"""The pod of an engine: fetch and verify first, then serve, with a sidecar that holds the engine to what was approved. Passes the ``restricted`` Pod Security Standard.
 
 What the API server would fill in is written out where it is the same everywhere, so that comparing finds real differences only.
 """
@@ -13,6 +13,7 @@ from holdfast.render.version1 import container as c
 from holdfast.render.version1 import weights
 from holdfast.render.version1.base import apart, base_spec, container_security, environment, literal, together
 from holdfast.render.version1.container import EngineContainer
+from holdfast.render.version1.sidecar import identity_container, identity_volumes
 
 _START_SECONDS: Final = 7200  # of an engine to answer for the first time; a candidate has its own, shorter deadline
 
@@ -25,7 +26,7 @@ def drain_seconds(serving: Serving) -> int:
 def pod_spec(deployment: str, revision: ModelRevisionSpec, serving: Serving, engine: EngineContainer) -> dict[str, Any]:
     """Return the spec of the pods of a revision."""
     return {
-        "initContainers": weights.verifiers(revision, serving),
+        "initContainers": [*weights.verifiers(revision, serving), identity_container(revision)],
         "containers": [_engine(revision, serving, engine)],
         "volumes": _volumes(deployment, revision, serving, engine),
         "restartPolicy": "Always",
@@ -82,6 +83,7 @@ def _volumes(deployment: str, revision: ModelRevisionSpec, serving: Serving, eng
         weights.revision_volume(deployment, revision.number),
         {"name": "temporary", "emptyDir": {}},
         *weights.engine_volumes(deployment, revision, serving),
+        *identity_volumes(),
     ]
     if engine.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": engine.shared_memory}})
