@@ -166,14 +166,14 @@ class Cache:
             new.close()
 
 
-def partial_files(work: Work, digest: str, files: Sequence[ApprovedFile]) -> tuple[Journal, list[PartialFile]]:
+def partial_files(work: Work, digest: str, files: Sequence[ApprovedFile], *, sealing: bool) -> tuple[Journal, list[PartialFile]]:
     """Return the files of an unfinished entry, with what is there of them.
 
     Raises:
         OSError: the directory cannot be read or written.
     """
     journal = Journal(work.journal, digest, files)
-    return journal, [PartialFile(file, work.files / file.path, journal) for file in files]
+    return journal, [PartialFile(file, work.files / file.path, journal, sealing=sealing) for file in files]
 
 
 def remove(path: Path) -> None:

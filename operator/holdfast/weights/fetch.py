@@ -11,6 +11,7 @@ from holdfast.weights.cache import Cache, Work, partial_files, remove
 from holdfast.weights.errors import WeightsMismatchError, WeightsUnavailableError
 from holdfast.weights.inspection import Inspector
 from holdfast.weights.lease import Holder, Pace
+from holdfast.weights.levels import Level
 from holdfast.weights.progress import Progress, log
 from holdfast.weights.seals import seal_of
 
@@ -78,7 +79,8 @@ class Fetcher:
         from holdfast.weights.sourcing import bring
 
         cache.begin(work)
-        journal, partials = partial_files(work, artifact.manifest_digest, files)
+        seals = None if self.inspector.level is Level.ALWAYS else self.inspector.seals
+        journal, partials = partial_files(work, artifact.manifest_digest, files, sealing=seals is not None)
         try:
             missing = sum(partial.file.size - partial.present for partial in partials)
             free = cache.make_room(missing + _SPARE_BYTES)
@@ -95,10 +97,10 @@ class Fetcher:
                 partial.close()
             journal.close()
         if cache.publish(work):
-            if self.inspector.seals is not None:
+            if seals is not None:
                 observed = {partial.file.path: partial.observed for partial in partials if partial.observed is not None}
                 # Hashed on their way to the disk, not yet read from it: no boot is named.
-                self.inspector.seals.write(seal_of(artifact.manifest_digest, observed, boot_id=None))
+                seals.write(seal_of(artifact.manifest_digest, observed, boot_id=None))
             return
         # Another pod was first. Its copy counts if it is right; a wrong one is replaced.
         how, wrong = self._look(cache, artifact, files)

@@ -20,11 +20,12 @@ _TICK_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspector:
-    """How to look. Without `seals` every look is at every byte."""
+    """How to look. Without `seals` every look is at every byte; with `anew`, too, and what is right is sealed."""
 
     level: Level
     seals: Seals | None
     boot_id: str
+    anew: bool = False
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
@@ -39,19 +40,21 @@ class Inspector:
         """
         statuses = check_tree(directory, files, ignored=ignored)
         total = sum(file.size for file in files)
-        seal = self.seals.read(manifest_digest) if self.seals and self.level is not Level.ALWAYS else None
+        seals = None if self.level is Level.ALWAYS else self.seals
+        seal = seals.read(manifest_digest) if seals is not None and not self.anew else None
         look = look_at(self.level, seal, statuses, self.boot_id)
-        if self.seals is None or seal is None or look is Look.SHA256:
+        if seals is None or seal is None or look is Look.SHA256:
             self._let_tick_pass(statuses.values())
-            observed = verify_sha256(directory, files, statuses, Progress("verifying by sha256", total))
-            if self.seals is not None:
-                self.seals.write(seal_of(manifest_digest, observed, boot_id=self.boot_id))
+            progress = Progress("verifying by sha256", total)
+            observed = verify_sha256(directory, files, statuses, progress, sealing=seals is not None)
+            if seals is not None:
+                seals.write(seal_of(manifest_digest, observed, boot_id=self.boot_id))
             return "by sha256"
         if look is Look.BLAKE3:
             sealed = {file.path: file.blake3 for file in seal.files}
             self._let_tick_pass(statuses.values())
             verify_blake3(directory, files, statuses, sealed, Progress("verifying by blake3", total))
-            self.seals.write(seal.on_boot(self.boot_id))
+            seals.write(seal.on_boot(self.boot_id))
             return "by blake3, the first time since this node's boot"
         return "by the seal"
 

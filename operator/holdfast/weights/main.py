@@ -81,7 +81,7 @@ def _verify(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str
 
 
 def _seal(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:
-    inspector = _inspector(options, Level.ALWAYS)
+    inspector = _inspector(options, Level.ON_NODE, anew=True)
     if inspector.seals is None:
         raise WeightsUnavailableError(f"{options.seal_key_file}: there is no key, so nothing can be sealed")
     if options.folder is not None:
@@ -122,11 +122,11 @@ def _wait_for(entry: Path, name: str, deadline: float) -> None:
         time.sleep(min(_POLL_SECONDS, max(deadline - now, 0.0)))
 
 
-def _inspector(options: argparse.Namespace, level: Level) -> Inspector:
+def _inspector(options: argparse.Namespace, level: Level, *, anew: bool = False) -> Inspector:
     key = read_key(options.seal_key_file)
     directory = options.seals or (options.directory / SEALS if options.directory else None)
     seals = Seals(directory, key) if key is not None and directory is not None else None
-    return Inspector(level=level, seals=seals, boot_id=current_boot() if seals else "")
+    return Inspector(level=level, seals=seals, boot_id=current_boot() if seals else "", anew=anew)
 
 
 def _chosen(options: argparse.Namespace) -> Sequence[Artifact]:

@@ -36,10 +36,11 @@ class Segment:
 class PartialFile:
     """A file of the list under its name in the unfinished directory. Methods may be called by several threads.
 
-    A segment belongs to the thread that claimed it; the lock guards what the threads share.
+    A segment belongs to the thread that claimed it; the lock guards what the threads share. With `sealing` the bytes are hashed by
+    blake3 as well.
     """
 
-    def __init__(self, file: ApprovedFile, path: Path, journal: Journal) -> None:
+    def __init__(self, file: ApprovedFile, path: Path, journal: Journal, *, sealing: bool = False) -> None:
         self.file = file
         self.observed: Observed | None = None
         """Set once all bytes are there and right."""
@@ -52,8 +53,8 @@ class PartialFile:
         self._finishing = False
         self._spoiled: str | None = None
         self._alone = False
-        self._sha256 = hashlib.sha256()
-        self._blake3 = blake3()
+        self._sealing = sealing
+        self._new_hashes()
         self._segments = self._divided()
         self.recovered = self._recover()
         """Some of the bytes came from an earlier process."""
@@ -114,8 +115,7 @@ class PartialFile:
             view = view[count:]
             position += count
         if segment.hashing:
-            self._sha256.update(piece)
-            self._blake3.update(piece)
+            self._hash(piece)
             self._hashed = position
         segment.position = position
         if segment.index is not None:
@@ -189,7 +189,8 @@ class PartialFile:
             raise WeightsMismatchError(f"{self.file.path!a}: {problem}")
         os.fchmod(descriptor, 0o444)
         os.fsync(descriptor)
-        self.observed = Observed(status=os.fstat(descriptor), blake3=self._blake3.hexdigest())
+        other = self._blake3.hexdigest() if self._blake3 is not None else ""
+        self.observed = Observed(status=os.fstat(descriptor), blake3=other)
         self.close()
         return None
 
@@ -236,8 +237,16 @@ class PartialFile:
             self._journal.write(self.file.path, index, 0)
         self._segments = parts
         self._hashed = 0
+        self._new_hashes()
+
+    def _new_hashes(self) -> None:
         self._sha256 = hashlib.sha256()
-        self._blake3 = blake3()
+        self._blake3 = blake3() if self._sealing else None
+
+    def _hash(self, piece: bytes | memoryview) -> None:
+        self._sha256.update(piece)
+        if self._blake3 is not None:
+            self._blake3.update(piece)
 
     def _contiguous(self) -> int:
         """Return how many bytes from the beginning are there without a gap."""
@@ -254,8 +263,7 @@ class PartialFile:
             count = os.preadv(descriptor, [view[: end - self._hashed]], self._hashed)
             if not count:
                 raise OSError(errno.EIO, "bytes that were written are gone", str(self._path))
-            self._sha256.update(view[:count])
-            self._blake3.update(view[:count])
+            self._hash(view[:count])
             self._hashed += count
 
     def _open(self) -> int:

@@ -26,16 +26,23 @@ _THREADS_MAX: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """A file whose bytes are the approved ones, as it was while they were read."""
+    """A file whose bytes are the approved ones, as it was while they were read. `blake3` is empty when nobody asked for it."""
 
     status: os.stat_result
-    blake3: str
+    blake3: str = ""
 
 
 def verify_sha256(
-    directory: Path, files: Sequence[ApprovedFile], statuses: Mapping[str, os.stat_result], progress: Progress
+    directory: Path,
+    files: Sequence[ApprovedFile],
+    statuses: Mapping[str, os.stat_result],
+    progress: Progress,
+    *,
+    sealing: bool = False,
 ) -> dict[str, Observed]:
     """Return what was read if every file has exactly the approved bytes. `statuses` are those of `check_tree`.
+
+    With `sealing` the same pieces are hashed by blake3 as well.
 
     Raises:
         WeightsMismatchError: naming the first file that is wrong, what was expected and what was found.
@@ -44,13 +51,14 @@ def verify_sha256(
     observed: dict[str, Observed] = {}
 
     def look(file: ApprovedFile, stop: threading.Event) -> None:
-        sha256, other = hashlib.sha256(), blake3()
+        sha256, other = hashlib.sha256(), blake3() if sealing else None
 
-        def update(piece: memoryview) -> None:
+        def both(piece: memoryview) -> None:
             sha256.update(piece)
-            other.update(piece)
+            if other is not None:
+                other.update(piece)
 
-        found = _read(directory, file, statuses[file.path], update, progress, stop)
+        found = _read(directory, file, statuses[file.path], both, progress, stop)
         if found is None:
             return
         size, status, problem = found
@@ -60,7 +68,7 @@ def verify_sha256(
             )
         if problem:
             raise WeightsMismatchError(f"{file.path!a}: {problem}")
-        observed[file.path] = Observed(status=status, blake3=other.hexdigest())
+        observed[file.path] = Observed(status=status, blake3=other.hexdigest() if other is not None else "")
 
     _each(files, look, progress)
     return observed

@@ -74,22 +74,24 @@ class FolderStore:
         path = self._path(sha256)
         if not path.exists():
             raise KeyError(sha256)
-        return _File(path)
+        return File(path)
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
 
 
-class _File:
+class File:
+    """A `Source` over a file on the disk, which the kernel can send by itself."""
+
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     @property
     def size(self) -> int:
-        return self._path.stat().st_size
+        return self.path.stat().st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(offset)
             return file.read(length)
 

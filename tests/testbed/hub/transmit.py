@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from testbed.hub.content import Bytes, Source
+from testbed.hub.content import Bytes, File, Source
 from testbed.hub.faults import BodyFault, Drop, OtherBytes, Shortened, Slow, Tampered, Truncate
 from testbed.hub.journal import RequestRecord
 from testbed.hub.strict import parse_range
 from testbed.hub.wire import Answer, Request, UnexpectedError
 
 _CHUNK_BYTES = 64 * 1024
+_KERNEL_BYTES = 8 * 1024 * 1024
 _SLOW_WRITES_PER_SECOND = 20
 _GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:,|;(?!q=0(\.0*)?\s*(,|$))|$)")
 
@@ -72,12 +73,26 @@ async def send(raw: web.BaseRequest, outgoing: Outgoing, record: RequestRecord) 
     await response.prepare(raw)
     if not outgoing.send_body:
         return response
-    await _send_body(response, outgoing, record)
+    if isinstance(outgoing.source, File) and outgoing.slow is None and outgoing.length is not None:
+        await _send_file(raw, outgoing.source, outgoing, record)
+    else:
+        await _send_body(response, outgoing, record)
     if outgoing.drop is not None:
         _cut(raw, reset=outgoing.drop.reset)
     else:
         await response.write_eof()
     return response
+
+
+async def _send_file(raw: web.BaseRequest, source: File, outgoing: Outgoing, record: RequestRecord) -> None:
+    """Let the kernel copy from the file to the connection: a benchmark's client is to be the slower side (sendfile(2))."""
+    end = outgoing.end if outgoing.drop is None else min(outgoing.end, outgoing.start + outgoing.drop.after_bytes)
+    loop = asyncio.get_running_loop()
+    with source.path.open("rb") as file:
+        for position in range(outgoing.start, end, _KERNEL_BYTES):
+            if raw.transport is None:
+                raise ConnectionResetError("the client went away")
+            record.bytes += await loop.sendfile(raw.transport, file, position, min(_KERNEL_BYTES, end - position))
 
 
 async def _send_body(response: web.StreamResponse, outgoing: Outgoing, record: RequestRecord) -> None:

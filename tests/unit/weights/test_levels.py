@@ -156,11 +156,20 @@ def test_every_level_names_what_it_expected_and_what_it_found(node: Node, level:
         node.start(level)
 
 
+def test_sealing_anew_reads_every_byte_of_a_sealed_copy(node: Node) -> None:
+    node.start(Level.ON_NODE)
+    node.flip()
+    node.forge_times()
+    inspector = Inspector(level=Level.ON_NODE, seals=Seals(node.seals, KEY), boot_id=node.boot, anew=True)
+    with pytest.raises(WeightsMismatchError, match=SHARD):
+        inspector.inspect(node.copy, node.digest, node.files)
+
+
 # Storage that changes bytes without the kernel of a node knowing: bit rot, a volume that is written to from behind, forged times.
 
 
 def test_always_catches_storage_that_lies(node: Node) -> None:
-    node.start(Level.ALWAYS)
+    node.start(Level.ON_NODE)
     node.flip()
     node.forge_times()
     with pytest.raises(WeightsMismatchError, match=SHARD):
