@@ -50,6 +50,10 @@ test-e2e: $(STAMP) programs ## A real node, real engines, a real gateway
 test-e2e-vllm: $(STAMP) programs ## The same with vLLM (an image of 1.9 GB)
 	@$(PYTEST) tests/e2e -m vllm
 
+.PHONY: bench-weights
+bench-weights: $(STAMP) ## How quickly weights are fetched and verified, against hf download and the machine (4 GiB; HOLDFAST_BENCH_GIB)
+	@$(BIN)/python bench/weights.py
+
 .PHONY: programs
 programs: $(STAMP) # the test bed's programs; from the cache once they are built
 	@$(BIN)/python -m testbed build
