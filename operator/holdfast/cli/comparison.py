@@ -34,29 +34,39 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Everything that differs. Without an old revision everything is new."""
+class Changes:
+    """Everything that differs between two resolved models."""
 
-    old: Revision | None
-    new: Revision
     fields: list[Difference]
     files: list[FileChange]
     same_files: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Changes):
+    """Everything that differs between two revisions. Without an old revision everything is new."""
+
+    old: Revision | None
+    new: Revision
+
+
 def compare(old: Revision | None, new: Revision) -> Comparison:
     """Compare the resolved models of two revisions."""
-    before = _files(old.spec.model) if old else {}
-    after = _files(new.spec.model)
+    found = changes(old.spec.model if old else None, new.spec.model)
+    return Comparison(old=old, new=new, fields=found.fields, files=found.files, same_files=found.same_files)
+
+
+def changes(old: ResolvedModel | None, new: ResolvedModel) -> Changes:
+    """Compare two resolved models."""
+    before = _files(old) if old else {}
+    after = _files(new)
     changed = [
         FileChange(path, before.get(path), after.get(path))
         for path in sorted(before.keys() | after.keys())
         if before.get(path) != after.get(path)
     ]
-    found = differences(old.spec.model, new.spec.model) if old else _everything(new)
-    return Comparison(
-        old=old,
-        new=new,
+    found = differences(old, new) if old else _everything(new)
+    return Changes(
         fields=[entry for entry in found if ".files[" not in entry.field],
         files=changed,
         same_files=len(before.keys() | after.keys()) - len(changed),
@@ -72,9 +82,9 @@ def _files(model: ResolvedModel) -> dict[str, File]:
     }
 
 
-def _everything(new: Revision) -> list[Difference]:
-    """Return each field of a revision that nothing precedes, in the order of the API."""
-    return [Difference(field, None, value) for field, value in fields_of(new.spec.model).items() if ".files[" not in field]
+def _everything(new: ResolvedModel) -> list[Difference]:
+    """Return each field of a model that nothing precedes, in the order of the API."""
+    return [Difference(field, None, value) for field, value in fields_of(new).items() if ".files[" not in field]
 
 
 def data(comparison: Comparison, request: int | None) -> dict[str, Any]:
@@ -107,6 +117,11 @@ def show(terminal: Terminal, comparison: Comparison) -> None:
     before = f"revision {old.spec.number} {old.spec.digest}" if old else "nothing: this is the first"
     terminal.pairs([("serves now", before), ("would serve", f"revision {new.spec.number} {new.spec.digest}")])
     terminal.line()
+    show_changes(terminal, comparison)
+
+
+def show_changes(terminal: Terminal, comparison: Changes) -> None:
+    """Print what differs, for people."""
     terminal.line("Fields" if comparison.fields else "Fields: no difference", style="bold")
     for entry in comparison.fields:
         if entry.field != _TEMPLATE:
@@ -128,7 +143,7 @@ def _show_field(terminal: Terminal, entry: Difference) -> None:
         terminal.line(f"      new {entry.new}", style="green")
 
 
-def _show_template(terminal: Terminal, comparison: Comparison) -> None:
+def _show_template(terminal: Terminal, comparison: Changes) -> None:
     entry = next((entry for entry in comparison.fields if entry.field == _TEMPLATE), None)
     if entry is None:
         return
@@ -141,7 +156,7 @@ def _show_template(terminal: Terminal, comparison: Comparison) -> None:
         terminal.line(f"      {line}", style=style)
 
 
-def _show_files(terminal: Terminal, comparison: Comparison) -> None:
+def _show_files(terminal: Terminal, comparison: Changes) -> None:
     counts = {kind: sum(change.kind == kind for change in comparison.files) for kind in ("changed", "added", "removed")}
     listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "no difference"
     terminal.line(f"Files: {listed}, {comparison.same_files} the same", style="bold")
