@@ -1,6 +1,5 @@
 """Which engine, and which files of a repository, a pin takes: from what the person said and what the repository holds."""
 
-import fnmatch
 import glob
 import re
 from collections.abc import Sequence
@@ -19,9 +18,6 @@ DEFAULT_IMAGES: Final = {
 }
 """Where the projects publish their images. A tag is only asked for its digest of the moment; the manifest never has it."""
 
-_NEEDED: Final = ("*.jinja", "*.json", "*.model", "*.safetensors", "*.tiktoken", "*.txt")
-"""What engines read beside and of safetensors, sorted."""
-_OTHER_WEIGHTS: Final = (".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".onnx_data", ".ot", ".pt", ".pth")
 _PART = re.compile(r"(?P<stem>.*)-(?P<part>\d{5})-of-(?P<total>\d{5})\.gguf")
 """llama.cpp's ``gguf-split`` names parts this way; the engine is given the first and finds the others."""
 _SHOWN: Final = 20
@@ -61,14 +57,6 @@ def choose(
     if file is not None:
         raise CommandError(
             f"--file is for LlamaCpp, which loads one file; for {chosen} choose files with --include", ExitCode.USAGE
-        )
-    if patterns is None and _has(files, (".safetensors",)) and _has(files, _OTHER_WEIGHTS):
-        needed = tuple(pattern for pattern in _NEEDED if any(fnmatch.fnmatchcase(one.path, pattern) for one in files))
-        return Choice(
-            engine=chosen,
-            include=needed,
-            model_file=None,
-            why="the same weights in other formats are left out; --include '*' takes all",
         )
     return Choice(engine=chosen, include=patterns, model_file=None)
 

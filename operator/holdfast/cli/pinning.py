@@ -7,15 +7,27 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from holdfast.api.deployment import ModelDeploymentSpec
-from holdfast.api.found import Found, Question, Taking
-from holdfast.api.model import Engine, EngineOptions, EngineType, HuggingFaceSource, Model, ModelSource
-from holdfast.api.revision import ResolvedSource
+from holdfast.api.found import Found
+from holdfast.api.model import (
+    ChatTemplate,
+    Clock,
+    Engine,
+    EngineOptions,
+    EngineType,
+    HuggingFaceSource,
+    Model,
+    ModelSource,
+    RemoteCode,
+)
+from holdfast.api.revision import ResolvedModel, ResolvedSource
 from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
 from holdfast.cli.exits import CommandError, ExitCode
+from holdfast.cli.inlining import inline, with_digests
 from holdfast.cli.naming import deployment_name
 from holdfast.domain import checks
 from holdfast.domain.pin import resolve_model
-from holdfast.domain.texts import UnreadableError
+from holdfast.domain.questions import questions
+from holdfast.domain.texts import UnreadableError, code_references
 from holdfast.render.deployment import problems
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError, SourceForbiddenError, SourceNotFoundError, SourceUnavailableError
@@ -44,6 +56,12 @@ class Wanted:
     include: Sequence[str]
     name: str | None
     endpoint: str
+    files: bool = False
+    """Write the list of files, and whatever else a cluster without the Hub could not know."""
+    remote_code: bool = False
+    """Python code of the repository, and of those that it names, may run."""
+    allow_clock: bool = False
+    """The chat template may ask for today's date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +88,7 @@ async def pin(wanted: Wanted, environ: Mapping[str, str]) -> Pinned:
     try:
         return await _pin(wanted, environ, resolver)
     except (HubError, RegistryError) as error:
-        raise CommandError(str(error), _code(error)) from error
+        raise CommandError(str(error), exit_code(error)) from error
     finally:
         await resolver.close()
 
@@ -80,40 +98,77 @@ async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver
     listed = await resolver.repository_files(wanted.repository, commit)
     choice = choose(listed, repository=wanted.repository, engine=wanted.engine, file=wanted.file, include=wanted.include)
     source = _checked_source(wanted.repository, commit, choice)
-    taking = Taking.GGUF if choice.engine is EngineType.LLAMA_CPP else Taking.SAFETENSORS
-    question = Question(source=ModelSource(hugging_face=source), taking=taking, file=choice.model_file)
-    found, image = await asyncio.gather(
-        resolver.resolve(question), _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
-    )
-    options = EngineOptions(model_file=choice.model_file) if choice.model_file else None
-    try:
-        model = Model(
-            source=ModelSource(hugging_face=source.model_copy(update={"manifest_digest": found.source.manifest_digest})),
-            engine=Engine(type=choice.engine, image=image.pinned, options=options),
-        )
-    except ValidationError as error:
-        raise CommandError(_first(error), ExitCode.USAGE) from error
+    image = await _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
+    model = _model(wanted, choice, source, image)
+    found = await ask(resolver, model)
+    if wanted.remote_code:
+        model = model.model_copy(update={"code": await _foreign_code(resolver, wanted.repository, found["source"]) or None})
+        found |= await ask(resolver, model, known=found)
     name = wanted.name or deployment_name(wanted.repository)
-    told = _problems(name, model, {"source": found})
-    if told:
-        raise CommandError(f"{wanted.repository} at {commit} would not start: {'; '.join(told)}")
+    resolved = resolved_or_refused(name, model, found, where=f"{wanted.repository} at {commit}")
+    model = inline(model, found, resolved) if wanted.files else with_digests(model, found)
     return Pinned(
         name=name,
         commit=commit,
         spec=ModelDeploymentSpec(model=model),
         choice=choice,
-        source=found.source,
+        source=found["source"].source,
         listed=len(listed),
         image=image,
     )
 
 
-def _problems(name: str, model: Model, found: Mapping[str, Found]) -> list[str]:
+def _model(wanted: Wanted, choice: Choice, source: HuggingFaceSource, image: ResolvedImage) -> Model:
+    options = EngineOptions(model_file=choice.model_file) if choice.model_file else None
+    try:
+        return Model(
+            source=ModelSource(hugging_face=source),
+            remote_code=RemoteCode.PINNED if wanted.remote_code else None,
+            engine=Engine(type=choice.engine, image=image.pinned, options=options),
+            chat_template=ChatTemplate(clock=Clock.ALLOWED) if wanted.allow_clock else None,
+        )
+    except ValidationError as error:
+        raise CommandError(_first(error), ExitCode.USAGE) from error
+
+
+async def ask(resolver: HubResolver, model: Model, known: Mapping[str, Found] | None = None) -> dict[str, Found]:
+    """Return the answer for each source of a model that is not known, by its field."""
+    asked = {field: question for field, question in questions(model).items() if field not in (known or {})}
+    answers = await asyncio.gather(*(resolver.resolve(question) for question in asked.values()))
+    return dict(zip(asked, answers, strict=True))
+
+
+async def _foreign_code(resolver: HubResolver, own: str, found: Found) -> list[HuggingFaceSource]:
+    """Return the other repositories whose code a model loads, each at the commit that its branch main means now."""
+    try:
+        named = {repository for _, repository, _ in code_references(found) if repository not in {None, own}}
+    except UnreadableError as error:
+        raise CommandError(f"{own} cannot be pinned: {error}") from error
+    sources = []
+    for repository in sorted(name for name in named if name is not None):
+        try:
+            checked = HuggingFaceSource(repository=repository, commit="0" * 40)
+        except ValidationError as error:
+            raise CommandError(_first(error)) from error
+        sources.append(checked.model_copy(update={"commit": await resolver.resolve_ref(repository, "main")}))
+    return sources
+
+
+def resolved_or_refused(name: str, model: Model, found: Mapping[str, Found], *, where: str) -> ResolvedModel:
+    """Return the resolved model.
+
+    Raises:
+        CommandError: it would not start, as the operator would say it.
+    """
     told = checks.problems(model, found)
     try:
-        return told + problems(resolve_model(name, model, found))
+        resolved = resolve_model(name, model, found)
     except UnreadableError as error:
-        return [*told, str(error)]
+        raise CommandError(f"{where} would not start: {'; '.join([*told, str(error)])}") from error
+    told += problems(resolved)
+    if told:
+        raise CommandError(f"{where} would not start: {'; '.join(told)}")
+    return resolved
 
 
 def _checked_source(repository: str, commit: str, choice: Choice) -> HuggingFaceSource:
@@ -131,7 +186,8 @@ async def _image(text: str, environ: Mapping[str, str]) -> ResolvedImage:
     return await resolve_image(reference, credentials=credentials_for(reference.registry, environ))
 
 
-def _code(error: HubError | RegistryError) -> ExitCode:
+def exit_code(error: HubError | RegistryError) -> ExitCode:
+    """Return what a failure of the Hub or a registry means to the shell."""
     match error:
         case SourceNotFoundError() | ImageNotFoundError():
             return ExitCode.NOT_FOUND

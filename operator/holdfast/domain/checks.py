@@ -46,7 +46,7 @@ def _foreign(field: str, path: str, repository: str) -> str:
     shown = ascii(repository)[1:-1]
     return (
         f"spec.model.{field}: {path} loads Python code of {shown}, which is not pinned; write remoteCode: Pinned and code with"
-        f" repository {shown} and its commit (holdfast pin {shown} prints it), or remoteCode: Forbidden to serve without it"
+        f" repository {shown} and its commit (holdfast pin --remote-code writes both), or remoteCode: Forbidden to serve without it"
     )
 
 

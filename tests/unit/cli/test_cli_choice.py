@@ -21,16 +21,15 @@ def _choose(*paths: str, engine: EngineType | None = None, file: str | None = No
     return choose([Listed(path) for path in paths], repository="lab/model", engine=engine, file=file, include=include)
 
 
-def test_safetensors_are_for_vllm_and_taken_whole() -> None:
+def test_safetensors_are_for_vllm() -> None:
     assert _choose("README.md", "config.json", "model.safetensors") == Choice(
         engine=EngineType.VLLM, include=None, model_file=None
     )
 
 
-def test_the_same_weights_in_other_formats_are_left_out() -> None:
+def test_which_of_several_formats_is_taken_is_left_to_the_pin() -> None:
     choice = _choose("README.md", "config.json", "model.safetensors", "pytorch_model.bin", "tokenizer.model")
-    assert choice.include == ("*.json", "*.model", "*.safetensors")
-    assert choice.why == "the same weights in other formats are left out; --include '*' takes all"
+    assert choice.include is None
 
 
 def test_patterns_that_were_given_are_kept_sorted_and_once() -> None:

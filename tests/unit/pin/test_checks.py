@@ -36,7 +36,7 @@ def test_code_of_a_repository_that_nobody_pinned(path: str) -> None:
     (problem,) = told({"source": found({path: FOREIGN})})
     assert problem == (
         f"spec.model.source: {path} loads Python code of other/code, which is not pinned; write remoteCode: Pinned and code with"
-        " repository other/code and its commit (holdfast pin other/code prints it), or remoteCode: Forbidden to serve without it"
+        " repository other/code and its commit (holdfast pin --remote-code writes both), or remoteCode: Forbidden to serve without it"
     )
 
 

@@ -47,6 +47,7 @@ EXAMPLES: Final = (
     "holdfast pin Qwen/Qwen2.5-7B-Instruct --image docker.io/vllm/vllm-openai:v0.11.0",
     "holdfast pin Qwen/Qwen2.5-7B-Instruct-GGUF@main --file qwen2.5-7b-instruct-q5_k_m.gguf",
     "holdfast pin Qwen/Qwen2.5-7B-Instruct --name support-chat -n team-a | kubectl apply -f -",
+    "holdfast pin Qwen/Qwen2.5-7B-Instruct --files | kubectl apply -f -",
 )
 
 
@@ -99,6 +100,24 @@ def pin(
             "--include", metavar="PATTERN", show_default=False, help="Take only the files that match; repeat it for more."
         ),
     ] = None,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="Write the list of files, the chat template and all other values into the manifest: then the cluster needs no Hub"
+            " to propose it.",
+        ),
+    ] = False,
+    remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--remote-code",
+            help="Let Python code of the repository run in the engine, and pin the code of other repositories that it names.",
+        ),
+    ] = False,
+    allow_clock: Annotated[
+        bool, typer.Option("--allow-clock", help="Accept a chat template that writes today's date into each prompt.")
+    ] = False,
     name: Annotated[
         str | None,
         typer.Option(
@@ -145,6 +164,9 @@ def pin(
         file=file,
         include=include or [],
         name=name,
+        files=files,
+        remote_code=remote_code,
+        allow_clock=allow_clock,
         endpoint=(endpoint or session.environ.get("HF_ENDPOINT") or _HUB).rstrip("/"),
     )
     with session.terminal.progress(f"asking {wanted.endpoint} about {repository}"):

@@ -1,0 +1,51 @@
+"""What a pin writes into a manifest of the answers: digests, or everything, for a cluster that cannot ask."""
+
+from collections.abc import Mapping
+
+from holdfast.api.found import Found
+from holdfast.api.model import DECLARED_FILES_MAX, ChatTemplate, EngineType, Generation, HuggingFaceSource, Model, ModelSource
+from holdfast.api.revision import ResolvedModel
+from holdfast.cli.exits import CommandError
+from holdfast.domain.pin import NEUTRAL
+
+
+def with_digests(model: Model, found: Mapping[str, Found]) -> Model:
+    """Return the model with the digest of each list of files, so that another list is refused."""
+    return _with_sources(model, found, files=False)
+
+
+def inline(model: Model, found: Mapping[str, Found], resolved: ResolvedModel) -> Model:
+    """Return the model with its lists of files, and with every value that the operator would otherwise read in them.
+
+    Raises:
+        CommandError: a list is longer than a manifest holds.
+    """
+    update: dict[str, object] = {"engine": model.engine.model_copy(update={"options": resolved.engine.options})}
+    if resolved.generation != NEUTRAL:
+        update["generation"] = Generation.parse(resolved.generation.wire())
+    if resolved.chat_template.text is not None and resolved.engine.type is not EngineType.TGI:  # TGI reads its files only
+        clock = model.chat_template.clock if model.chat_template else None
+        update["chat_template"] = ChatTemplate(text=resolved.chat_template.text, clock=clock)
+    return _with_sources(model, found, files=True).model_copy(update=update)
+
+
+def _with_sources(model: Model, found: Mapping[str, Found], *, files: bool) -> Model:
+    hub = model.source.hugging_face
+    if hub is None:
+        return model
+    code = [_listed(source, found[f"code[{index}]"], files=files) for index, source in enumerate(model.code or ())]
+    return model.model_copy(
+        update={"source": ModelSource(hugging_face=_listed(hub, found["source"], files=files)), "code": code or None}
+    )
+
+
+def _listed(source: HuggingFaceSource, found: Found, *, files: bool) -> HuggingFaceSource:
+    digest = {"manifest_digest": found.source.manifest_digest}
+    if not files:
+        return source.model_copy(update=digest)
+    listed = found.source.files or []
+    if len(listed) > DECLARED_FILES_MAX:
+        raise CommandError(
+            f"{source.repository} has {len(listed)} files, and a manifest lists at most {DECLARED_FILES_MAX}; choose with --include"
+        )
+    return source.model_copy(update={**digest, "include": None, "files": listed})
