@@ -22,6 +22,8 @@ ANNOTATION_CONFIG: Final = "holdfast.dev/config"
 """Set on gateway pods only, to make the kubelet project a changed ConfigMap at once."""
 ANNOTATION_QUARANTINE: Final = "holdfast.dev/quarantine"
 """Set on engine pods only: why a pod may get no requests, until it is replaced."""
+ANNOTATION_VERIFY: Final = "holdfast.dev/verify"
+"""A word of the owner's choice on a ModelDeployment, and then on its engine pods: each hashes its bytes anew for each new one."""
 
 COMPONENT_ENGINE: Final = "engine"
 COMPONENT_GATEWAY: Final = "gateway"

@@ -1,4 +1,7 @@
-"""Holdfast's objects in the cluster, as the caller may see them. Reads, watches, and creates ModelApprovals; nothing else."""
+"""Holdfast's objects in the cluster, as the caller may see them.
+
+Reads, watches, creates ModelApprovals, and annotates a ModelDeployment; nothing else.
+"""
 
 import json
 import time
@@ -11,6 +14,7 @@ from holdfast.api.names import API_VERSION, GROUP, LABEL_DEPLOYMENT, VERSION
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.faults import Asked, from_connection, from_status
 from holdfast.cli.kubeconfig import Connection
+from holdfast.cluster.kinds import Kind
 
 DEPLOYMENTS: Final = "modeldeployments"
 REVISIONS: Final = "modelrevisions"
@@ -89,6 +93,62 @@ class Cluster:
         """Return a ModelRevision by its object's name."""
         asked = Asked(verb="get", resource=REVISIONS, name=name, namespace=self.namespace)
         return self._call("GET", self._path(REVISIONS, name), asked)
+
+    def approval(self, name: str) -> dict[str, Any] | None:
+        """Return a ModelApproval, None if it is gone."""
+        return self._maybe(
+            self._path(APPROVALS, name), Asked(verb="get", resource=APPROVALS, name=name, namespace=self.namespace)
+        )
+
+    def read(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        """Return an object of a kind that the operator makes, None if it does not exist."""
+        asked = Asked(verb="get", resource=kind.plural, name=name, namespace=self.namespace)
+        return self._maybe(kind.path(quote(self.namespace, safe=""), quote(name, safe="")), asked)
+
+    def listed(self, kind: Kind, selector: str) -> list[dict[str, Any]]:
+        """Return the objects of a kind with these labels, by name."""
+        asked = Asked(verb="list", resource=kind.plural, namespace=self.namespace)
+        return self._pages(kind.path(quote(self.namespace, safe="")), asked, {"labelSelector": selector})[0]
+
+    def replica_set(self, name: str) -> dict[str, Any] | None:
+        """Return the ReplicaSet through which a Deployment holds its pods, None if it does not exist."""
+        asked = Asked(verb="get", resource="replicasets", name=name, namespace=self.namespace)
+        path = f"/apis/apps/v1/namespaces/{quote(self.namespace, safe='')}/replicasets/{quote(name, safe='')}"
+        return self._maybe(path, asked)
+
+    def annotate(self, deployment: str, name: str, value: str) -> None:
+        """Set an annotation of a ModelDeployment, and nothing else of it (RFC 7386)."""
+        asked = Asked(verb="annotate", resource=DEPLOYMENTS, name=deployment, namespace=self.namespace)
+        body = {"metadata": {"annotations": {name: value}}}
+        self._call("PATCH", self._path(DEPLOYMENTS, deployment), asked, body=body, content="application/merge-patch+json")
+
+    def log(self, pod: str, container: str, lines: int) -> str | None:
+        """Return the last lines of a container's log, None if there is no such pod or it has none yet."""
+        import urllib3
+
+        path = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/pods/{quote(pod, safe='')}/log"
+        asked = Asked(verb="get the log of", resource="pods", name=pod, namespace=self.namespace)
+        query = {"container": container, "tailLines": str(lines)}
+        try:
+            response = self._send("GET", path, asked, query=query, accept="*/*")
+            found: bytes = response.read()
+        except CommandError as error:
+            if error.code in (ExitCode.NOT_FOUND, ExitCode.FAILED):  # 400: the container has not started
+                return None
+            raise
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise from_connection(error, self._server, asked) from error
+        return found.decode("utf-8", "replace")
+
+    def apply_deployment(self, name: str, body: dict[str, Any], *, force: bool) -> None:
+        """Change fields of a ModelDeployment by server-side apply as the field manager ``holdfast-cli`` (KEP-555).
+
+        Raises:
+            CommandError: it changed since it was read, or, without `force`, somebody else manages one of the fields.
+        """
+        asked = Asked(verb="apply", resource=DEPLOYMENTS, name=name, namespace=self.namespace)
+        query = {"fieldManager": "holdfast-cli", "fieldValidation": "Strict", **({"force": "true"} if force else {})}
+        self._call("PATCH", self._path(DEPLOYMENTS, name), asked, query=query, body=body, content="application/apply-patch+yaml")
 
     def create_approval(self, generate_name: str, spec: dict[str, Any]) -> dict[str, Any]:
         """Create a ModelApproval and return it as stored."""
@@ -179,10 +239,13 @@ class Cluster:
     def _list(self, resource: str, query: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
         """Return all objects in order of name, and the resourceVersion of the list."""
         asked = Asked(verb="list", resource=resource, namespace=self.namespace)
+        return self._pages(self._path(resource), asked, query)
+
+    def _pages(self, path: str, asked: Asked, query: dict[str, str]) -> tuple[list[dict[str, Any]], str]:
         items: list[dict[str, Any]] = []
         page = {**query, "limit": str(_PAGE)}
         while True:
-            answer = self._call("GET", self._path(resource), asked, query=page)
+            answer = self._call("GET", path, asked, query=page)
             items += answer["items"]
             more = answer["metadata"].get("continue")
             if not more:
@@ -193,13 +256,28 @@ class Cluster:
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(self.namespace, safe='')}/{resource}"
         return f"{path}/{quote(name, safe='')}" if name else path
 
+    def _maybe(self, path: str, asked: Asked) -> dict[str, Any] | None:
+        try:
+            return self._call("GET", path, asked)
+        except CommandError as error:
+            if error.code is ExitCode.NOT_FOUND:
+                return None
+            raise
+
     def _call(
-        self, method: str, path: str, asked: Asked, *, query: dict[str, str] | None = None, body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        asked: Asked,
+        *,
+        query: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+        content: str = "application/json",
     ) -> dict[str, Any]:
         """Send a request and return the object in its answer."""
         import urllib3
 
-        response = self._send(method, path, asked, query=query, body=body)
+        response = self._send(method, path, asked, query=query, body=body, content=content)
         try:
             answer = json.loads(response.read())
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -220,13 +298,15 @@ class Cluster:
         *,
         query: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
+        content: str = "application/json",
+        accept: str = "application/json",
         timeout: tuple[float, float] = _TIMEOUT,
     ) -> Any:
         """Send a request and return the unread answer, which is a success."""
         import urllib3
         from kubernetes.client.exceptions import ApiException
 
-        headers = {"Accept": "application/json", **({"Content-Type": "application/json"} if body else {})}
+        headers = {"Accept": accept, **({"Content-Type": content} if body else {})}
         request = self._api.param_serialize(
             method=method,
             resource_path=path,

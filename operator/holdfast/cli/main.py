@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, reject, resume, status
+from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, reject, resume, status, verify
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.session import Session
 from holdfast.cli.terminal import Terminal
@@ -36,6 +36,7 @@ app.command(epilog=_examples(abort.EXAMPLES))(abort.abort)
 app.command(epilog=_examples(fallback.EXAMPLES))(fallback.fallback)
 app.command(epilog=_examples(resume.EXAMPLES))(resume.resume)
 app.command(epilog=_examples(history.EXAMPLES))(history.history)
+app.command(epilog=_examples(verify.EXAMPLES))(verify.verify)
 
 
 def _print_version(value: bool) -> None:

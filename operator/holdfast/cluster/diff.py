@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from holdfast.api.names import GROUP
+from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
 from holdfast.cluster.server_defaults import ANY, tolerated
@@ -35,10 +36,49 @@ _SERVER_METADATA: Final = frozenset(
     }
 )
 
+_CHOSEN_FOR_PODS: Final = frozenset(
+    {
+        "affinity",
+        "imagePullSecrets",  # of the service account
+        "nodeName",
+        "nodeSelector",
+        "overhead",
+        "preemptionPolicy",
+        "priority",
+        "priorityClassName",
+        "resources",
+        "schedulerName",
+        "serviceAccount",
+        "serviceAccountName",
+        "tolerations",
+        "topologySpreadConstraints",
+    }
+)
+"""Fields of a pod's spec that others than its template have a say in, and that do not change what it answers."""
+
 
 def first_difference(kind: Kind, desired: Manifest, live: Manifest) -> str | None:
     """Return the first difference as text, such as ``spec.replicas: 3 instead of 2``; None if the object is as it should be."""
     return _Comparison(kind).compare(desired, live, ())
+
+
+def pod_difference(template: Manifest, pod: Manifest) -> str | None:
+    """Return the first difference between a pod and the template (``spec.template`` of a Deployment) that it must be made of.
+
+    Where a pod runs, how urgent it is, and how much it may take are no part of it: the scheduler, admission and a resize choose
+    them. Everything else is: a further container, an ephemeral one, a volume, an argument, another image.
+    """
+    path = ("spec", "template", "spec")
+    found = _Comparison(kinds.DEPLOYMENT).compare(_essence(template["spec"]), _essence(pod["spec"]), path)
+    return found.replace(".".join(path), "spec", 1) if found is not None else None
+
+
+def _essence(spec: Manifest) -> Manifest:
+    kept = {name: value for name, value in spec.items() if name not in _CHOSEN_FOR_PODS}
+    for name in ("initContainers", "containers"):
+        if name in kept:
+            kept[name] = [{field: value for field, value in each.items() if field != "resources"} for each in kept[name]]
+    return kept
 
 
 def repaired(kind: Kind, desired: Manifest, live: Manifest) -> Manifest:

@@ -1,4 +1,6 @@
-"""An API server in this process that knows Holdfast's three kinds: get, list, watch and create over real HTTP, and nothing else.
+"""An API server in this process: Holdfast's three kinds with get, list, watch and create over real HTTP, and what it makes of them.
+
+Annotations of ModelDeployments can be merged, pods have logs, and there is nothing else.
 
 It lets the real Kubernetes client run in unit tests. What a real API server says word for word is tested in tests/apiserver.
 Strict: a request that it does not know fails the test (`unexpected`).
@@ -6,6 +8,7 @@ Strict: a request that it does not know fails the test (`unexpected`).
 
 import copy
 import json
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +17,21 @@ from urllib.parse import parse_qs, urlsplit
 
 Object = dict[str, Any]
 
-BASE = "/apis/holdfast.dev/v1alpha1/namespaces/"
+PATH = re.compile(r"/(?:api/v1|apis/(?P<group>[^/]+)/[^/]+)/namespaces/(?P<namespace>[^/]+)/(?P<rest>.+)")
 REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 KINDS = {"modeldeployments": "ModelDeployment", "modelrevisions": "ModelRevision", "modelapprovals": "ModelApproval"}
+OTHERS = {
+    "configmaps": ("v1", "ConfigMap"),
+    "deployments": ("apps/v1", "Deployment"),
+    "jobs": ("batch/v1", "Job"),
+    "networkpolicies": ("networking.k8s.io/v1", "NetworkPolicy"),
+    "persistentvolumeclaims": ("v1", "PersistentVolumeClaim"),
+    "pods": ("v1", "Pod"),
+    "replicasets": ("apps/v1", "ReplicaSet"),
+    "services": ("v1", "Service"),
+}
+VERSIONS = dict.fromkeys(KINDS, "holdfast.dev/v1alpha1") | {plural: version for plural, (version, _) in OTHERS.items()}
+GROUPS = {plural: version.rpartition("/")[0] for plural, version in VERSIONS.items()}
 
 
 class ApiStandIn:
@@ -35,6 +50,10 @@ class ApiStandIn:
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.unexpected: list[str] = []
+        self.logs: dict[tuple[str, str], str] = {}
+        """By pod and container."""
+        self.on_annotate: Callable[[Object], None] | None = None
+        """Plays the operator and what runs: called with each ModelDeployment that was annotated."""
         self.watches_end_at_once = False
         self.expired_below = 0
         """Watches from an older resourceVersion are told that it expired."""
@@ -74,8 +93,8 @@ class ApiStandIn:
             known = self._objects.get((resource, name))
             self._version += 1
             item = {
-                "apiVersion": "holdfast.dev/v1alpha1",
-                "kind": KINDS[resource],
+                "apiVersion": VERSIONS[resource],
+                "kind": KINDS.get(resource) or OTHERS[resource][1],
                 "metadata": {
                     "name": name,
                     "namespace": "team-a",
@@ -136,13 +155,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._handle()
 
+    def do_PATCH(self) -> None:
+        self._handle()
+
     def _handle(self) -> None:
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        ours = url.path.startswith(BASE)
-        namespace, _, rest = url.path.removeprefix(BASE).partition("/") if ours else ("", "", url.path)
-        resource, _, name = rest.partition("/") if ours else (url.path, "", "")
+        found = PATH.fullmatch(url.path)
+        namespace = found["namespace"] if found else ""
+        resource, _, name = found["rest"].partition("/") if found else (url.path, "", "")
+        known = found is not None and resource in GROUPS and (found["group"] or "") == GROUPS[resource]
         self.api.requests.append(f"{self.command} {resource}{' watch' if 'watch' in query else ''}")
         self.api.headers.append({name.lower(): value for name, value in self.headers.items()})
         refusal = self.api.refusals.get(f"{self.command} {resource}")
@@ -150,11 +173,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(*refusal)
         elif self.command == "POST" and url.path == REVIEWS:
             self._json(201, {"kind": "SelfSubjectReview", "status": {"userInfo": {"username": self.api.user, "groups": []}}})
-        elif resource not in KINDS:
+        elif not known or (self.command != "GET" and resource not in KINDS):
             self.api.unexpected.append(f"{self.command} {self.path}")
             self._answer(404, b"404 page not found\n")
         elif self.command == "POST" and not name:
             self._create(resource, namespace, json.loads(body))
+        elif self.command == "PATCH":
+            self._annotate(resource, name, json.loads(body))
+        elif resource == "pods" and name.endswith("/log"):
+            self._log(name.removesuffix("/log"), query)
         elif name:
             self._get(resource, name)
         elif "watch" in query:
@@ -166,8 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._json(200, self.api.get(resource, name))
         except KeyError:
-            message = f'{resource}.holdfast.dev "{name}" not found'
-            details = {"name": name, "group": "holdfast.dev", "kind": resource}
+            group = GROUPS[resource]
+            message = f'{resource}{"." if group else ""}{group} "{name}" not found'
+            details = {"name": name, "group": group, "kind": resource}
             self._json(404, {"kind": "Status", "message": message, "reason": "NotFound", "details": details, "code": 404})
 
     def _list(self, resource: str, namespace: str, query: dict[str, str]) -> None:
@@ -186,15 +214,35 @@ class _Handler(BaseHTTPRequestHandler):
         if self.api.on_create is not None:
             self.api.on_create(stored)
 
+    def _annotate(self, resource: str, name: str, patch: Object) -> None:
+        assert self.headers["Content-Type"] == "application/merge-patch+json"
+        assert set(patch) == {"metadata"}
+        assert set(patch["metadata"]) == {"annotations"}
+        item = self.api.get(resource, name)
+        marks = {**item["metadata"].get("annotations", {}), **patch["metadata"]["annotations"]}
+        parts = {field: item[field] for field in ("spec", "status") if field in item}
+        stored = self.api.put(resource, name, metadata={**item["metadata"], "annotations": marks}, **parts)
+        self._json(200, stored)
+        if self.api.on_annotate is not None:
+            self.api.on_annotate(stored)
+
+    def _log(self, pod: str, query: dict[str, str]) -> None:
+        text = self.api.logs.get((pod, query["container"]))
+        if text is None:
+            message = f'container "{query["container"]}" in pod "{pod}" is waiting to start: PodInitializing'
+            self._json(400, {"kind": "Status", "message": message, "reason": "BadRequest", "code": 400})
+            return
+        lines = text.splitlines(keepends=True)
+        self._answer(200, "".join(lines[-int(query["tailLines"]) :]).encode())
+
     def _selected(self, query: dict[str, str]) -> Callable[[Object], bool]:
         field, label = query.get("fieldSelector", ""), query.get("labelSelector", "")
 
         def keep(item: Object) -> bool:
             meta = item["metadata"]
-            key, _, value = label.partition("=")
-            return (not field or meta["name"] == field.removeprefix("metadata.name=")) and (
-                not label or meta.get("labels", {}).get(key) == value
-            )
+            wanted = dict(each.split("=", 1) for each in label.split(",")) if label else {}
+            named = not field or meta["name"] == field.removeprefix("metadata.name=")
+            return bool(named and wanted.items() <= meta.get("labels", {}).items())
 
         return keep
 

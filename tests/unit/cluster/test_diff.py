@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from holdfast.cluster import kinds
-from holdfast.cluster.diff import first_difference, repaired
+from holdfast.cluster.diff import first_difference, pod_difference, repaired
 from holdfast.cluster.kinds import Kind
 from unit.controller.objects import Manifest
 
@@ -246,3 +246,45 @@ def test_what_the_server_leaves_out_need_not_be_there(nothing: object) -> None:
     desired = copy.deepcopy(SERVICE)
     desired["spec"]["publishNotReadyAddresses"] = nothing
     assert first_difference(kinds.SERVICE, desired, stored(SERVICE)) is None
+
+
+def pod_from(template: Manifest) -> Manifest:
+    """A pod as a node runs it."""
+    spec = copy.deepcopy(template["spec"])
+    spec |= {
+        "nodeName": "node-1",
+        "priority": 0,
+        "preemptionPolicy": "PreemptLowerPriority",
+        "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}],
+    }
+    return {"metadata": {"name": "chat-1-x"}, "spec": spec, "status": {"phase": "Running"}}
+
+
+def test_where_a_pod_runs_and_what_it_may_take_is_no_difference() -> None:
+    template = stored(DEPLOYMENT)["spec"]["template"]
+    pod = pod_from(template)
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"memory": "2Gi"}}
+    assert pod_difference(template, pod) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda spec: spec["containers"][0].update(image="y@sha256:2"),
+            "spec.containers.0.image: 'y@sha256:2' instead of 'x@sha256:1'",
+        ),
+        (lambda spec: spec["containers"][0]["args"].append("--evil"), "spec.containers.0.args: 3 items instead of 2"),
+        (lambda spec: spec["containers"][0].update(env=[{"name": "EVIL"}]), "spec.containers.0.env"),
+        (lambda spec: spec["containers"].append({"name": "other"}), "spec.containers: 2 items instead of 1"),
+        (lambda spec: spec.update(ephemeralContainers=[{"name": "debugger"}]), "spec.ephemeralContainers"),
+        (lambda spec: spec["volumes"].append({"name": "host", "hostPath": {"path": "/"}}), "spec.volumes: 2 items instead of 1"),
+        (lambda spec: spec.update(hostNetwork=True), "spec.hostNetwork: True, which Holdfast did not set"),
+        (lambda spec: spec.pop("volumes"), "spec.volumes: missing"),
+    ],
+)
+def test_what_changes_an_answer_is_a_difference_of_a_pod(change: Callable[[Manifest], object], told: str) -> None:
+    template = stored(DEPLOYMENT)["spec"]["template"]
+    pod = pod_from(template)
+    change(pod["spec"])
+    assert str(pod_difference(template, pod)).startswith(told)
