@@ -40,6 +40,13 @@ def from_status(code: int, body: bytes, server: str, asked: Asked) -> CommandErr
         )
     if code == 404:
         return CommandError(f"not found: {message}", ExitCode.NOT_FOUND)
+    if code == 409 and asked.verb == "apply" and "conflict with" in message:
+        return CommandError(
+            f"another tool manages what would change: {message}; change it there, such as with --file in Git, "
+            "or take it over with --force-conflicts"
+        )
+    if code == 409 and asked.verb == "apply":
+        return CommandError(f"the {kind_name} {asked.name!r} changed meanwhile, and nothing was done: look at it again")
     if code == 422 or reason == "Invalid":
         return CommandError(f"the API server refused the {kind_name}: {_without_boilerplate(message)}")
     if code == 429 or code >= 500:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, reject, resume, status, verify
+from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, propose, reject, resume, status, verify
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.session import Session
 from holdfast.cli.terminal import Terminal
@@ -28,6 +28,7 @@ def _examples(lines: Sequence[str]) -> str:
 
 
 app.command(epilog=_examples(pin.EXAMPLES))(pin.pin)
+app.command(epilog=_examples(propose.EXAMPLES))(propose.propose)
 app.command(epilog=_examples(status.EXAMPLES))(status.status)
 app.command(epilog=_examples(diff.EXAMPLES))(diff.diff)
 app.command(epilog=_examples(approve.EXAMPLES))(approve.approve)

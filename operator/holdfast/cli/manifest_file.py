@@ -47,8 +47,9 @@ class ManifestFile:
             _replace(lines, place, "manifestDigest", digest, remarks, self.path)
         elif digest is not None and not place.fa.flow_style():
             indent = " " * place.lc.key("commit")[1]
-            lines[line] = lines[line].rstrip("\r\n") + "\n"
-            lines.insert(line + 1, f"{indent}manifestDigest: {digest}  # {remarks['manifestDigest']}\n")
+            end = "\r\n" if lines[line].endswith("\r\n") else "\n"
+            lines[line] = lines[line].rstrip("\r\n") + end
+            lines.insert(line + 1, f"{indent}manifestDigest: {digest}  # {remarks['manifestDigest']}{end}")
         return "".join(lines)
 
     def write(self, text: str) -> None:

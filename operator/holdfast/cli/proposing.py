@@ -30,7 +30,7 @@ class Proposal:
     before: HuggingFaceSource
     after: HuggingFaceSource
     old: Known | None
-    """None when the pinned commit can no longer be read upstream, and no revision of it is known."""
+    """None when the pinned commit cannot be read upstream as it was pinned, and no revision of it is known."""
     new: Known
 
 

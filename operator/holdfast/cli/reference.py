@@ -25,7 +25,8 @@ _HEAD: Final = """\
 # The command line
 
 `holdfast` is also installed as `kubectl-holdfast`, so that `kubectl holdfast …` is the same program. It reads objects and creates
-`ModelApproval`s with the caller's own kubeconfig; it changes nothing else.
+`ModelApproval`s with the caller's own kubeconfig; `propose --apply` changes the commit of a ModelDeployment, and `verify` annotates
+one. It changes nothing else.
 
 Data goes to stdout; progress, questions and errors go to stderr. Colours appear on a terminal only, and never with `NO_COLOR` set.
 `-o json` and `-o yaml` print what is meant for programs.

@@ -31,7 +31,20 @@ def test_the_committed_reference_is_the_generated_one() -> None:
 
 
 def test_every_command_of_the_product_is_there() -> None:
-    assert sorted(COMMANDS) == ["abort", "approve", "diff", "fallback", "history", "pin", "reject", "resume", "status"]
+    assert sorted(COMMANDS) == [
+        "abort",
+        "approve",
+        "diff",
+        "fallback",
+        "history",
+        "pin",
+        "propose",
+        "reject",
+        "render",
+        "resume",
+        "status",
+        "verify",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -176,7 +176,7 @@ def _show(page: Terminal, name: str, proposal: "Proposal") -> None:
     page.pairs([("pinned", proposal.before.commit), (f"{proposal.ref} is", proposal.after.commit), *_beside(proposal)], indent=2)
     page.line()
     if proposal.old is None:
-        page.line("the pinned commit cannot be read any more, so everything looks new", style="yellow")
+        page.line("the pinned commit cannot be read as it was pinned, so everything looks new", style="yellow")
     old = proposal.old.model if proposal.old is not None else None
     comparison.show_changes(page, comparison.changes(old, proposal.new.model))
 
