@@ -14,6 +14,8 @@ FALLBACK: Final = {"external": [{"name": "provider", "url": "https://api.example
 UNKNOWN: Final = "f"
 """The letter of a commit that the Hub does not have."""
 
+SERVING: Final = {"drainSeconds": 20, "cache": {"type": "PersistentVolumeClaim", "size": "1Gi"}}
+
 
 class People:
     """Whoever writes objects that are not the operator's.
@@ -32,7 +34,7 @@ class People:
 
     def declare(self, letter: str, **changes: Any) -> None:
         """Declare the model of a commit; `changes` are further fields of the spec."""
-        self._put({"model": model(letter), "rollout": ROLLOUT, "fallback": FALLBACK, "serving": {"drainSeconds": 20}} | changes)
+        self._put({"model": model(letter), "rollout": ROLLOUT, "fallback": FALLBACK, "serving": SERVING} | changes)
 
     def declare_badly(self) -> None:
         """Declare what cannot be read: a branch instead of a commit."""

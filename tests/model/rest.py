@@ -23,6 +23,7 @@ _GATEWAY: Final = frozenset(
         *(("ConfigMap", name) for name in (names.GATEWAY_BOOTSTRAP, names.GATEWAY_ROUTES, names.GATEWAY_CLUSTERS)),
     }
 )
+_CLAIM: Final = ("PersistentVolumeClaim", names.weights_claim_name(NAME))
 
 
 def check_rest(place: Place) -> None:
@@ -33,7 +34,7 @@ def check_rest(place: Place) -> None:
     """
     deployment = place.cluster.view(kinds.MODEL_DEPLOYMENT).get(Key(NAMESPACE, NAME))
     if deployment is None:
-        assert _children(place) == set(), "the ModelDeployment is gone, and its children are not"
+        assert _children(place) <= {_CLAIM}, "the ModelDeployment is gone, and its children are not"
         return
     status: Manifest = deployment["status"]
     readable = not any(each["reason"] == "InvalidSpec" for each in status["conditions"])
@@ -43,8 +44,11 @@ def check_rest(place: Place) -> None:
     assert not pending, f"decisions that nobody took up: {pending}"
     roles = {status[role]["revision"] for role in ("stable", "lastKnownGood", "candidate") if role in status}
     roles |= {status.get("fallback", {}).get("revision")} - {None}
-    expected = {*_GATEWAY, *_shared(), *(name for number in roles for name in _engine(number))}
+    cached = "cache" in deployment["spec"].get("serving", {})
+    expected = {*_GATEWAY, *_shared(), *(name for number in roles for name in _engine(number, cached=cached))}
     found = _children(place)
+    assert _CLAIM in found or not (cached and readable), "there is no claim"
+    found.discard(_CLAIM)  # it stays when nobody needs it any more
     if not readable:
         assert found >= _GATEWAY, f"{_GATEWAY - found} should be there"
         return
@@ -82,7 +86,7 @@ def serving_outcome(place: Place) -> dict[str, str]:
     """
     status = place.people.status()
     number = status["stable"]["revision"]
-    kept = {f"{kind} {name}" for kind, name in {*_GATEWAY, *_shared(), *_engine(number)}} - {
+    kept = {f"{kind} {name}" for kind, name in {*_GATEWAY, *_shared(), *_engine(number, cached=False)}} - {
         f"ConfigMap {names.GATEWAY_CLUSTERS}"
     }
     found = {name: value for name, value in outcome(place.cluster, place.nodes).items() if name in kept}
@@ -104,6 +108,8 @@ def _shared() -> set[tuple[str, str]]:
     return {("Service", NAME), ("NetworkPolicy", names.engine_network_policy_name(NAME))}
 
 
-def _engine(number: int) -> set[tuple[str, str]]:
+def _engine(number: int, *, cached: bool) -> set[tuple[str, str]]:
     name = names.revision_name(NAME, number)
-    return {("Deployment", name), ("Service", name), ("ConfigMap", names.revision_config_name(NAME, number))}
+    job = {("Job", names.weights_job_name(NAME, number))} if cached else set()
+    policy = ("NetworkPolicy", names.fetch_network_policy_name(NAME, number))
+    return {("Deployment", name), ("Service", name), ("ConfigMap", names.revision_config_name(NAME, number)), policy, *job}

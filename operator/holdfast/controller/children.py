@@ -175,7 +175,9 @@ class Children:
         if kind is kinds.JOB or (kind is kinds.CONFIG_MAP and live.get("immutable")):
             await self.remove(kind, key, uid=live["metadata"]["uid"])
             return Matched(changed=True, waiting=((name, f"{kind.kind} {key.name} is replaced"),))
-        after = await self._writer.apply(kind, manifest, uid=live["metadata"]["uid"], by=by)
+        after = live
+        if kind is not kinds.DEPLOYMENT:  # whose pods would be those of a mix, until the replacement
+            after = await self._writer.apply(kind, manifest, uid=live["metadata"]["uid"], by=by)
         difference = first_difference(kind, manifest, after)
         if difference is not None:
             # Fields that another manager owns as well survive an apply; a replacement takes them away.

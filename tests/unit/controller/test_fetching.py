@@ -206,6 +206,24 @@ async def test_another_type_of_cache_leaves_no_job_behind(cluster: FakeCluster) 
     assert status(cluster)["weights"][0]["kept"] == "Upstream"
 
 
+async def test_no_pod_is_ever_made_of_two_types_of_cache(cluster: FakeCluster) -> None:
+    """A server-side apply would keep what the creation set, and pods of the mix would start."""
+    process = await approved(cluster)
+    await process.settle(run_engines)
+    seen: list[set[str]] = []
+
+    def look(_: object) -> None:
+        for found in cluster.every(kinds.DEPLOYMENT).values():
+            volumes = found["spec"]["template"]["spec"]["volumes"]
+            seen.extend(set(volume) - {"name"} for volume in volumes if volume["name"] == "weights")
+
+    cluster.before_call = look
+    declare(cluster)
+    await process.settle(run_engines)
+    look(None)
+    assert {frozenset(each) for each in seen} == {frozenset({"persistentVolumeClaim"}), frozenset({"emptyDir"})}
+
+
 @pytest.mark.parametrize(("retention", "left"), [("Keep", True), (None, True), ("Delete", False)])
 async def test_the_claim_outlives_its_model_unless_told_otherwise(
     cluster: FakeCluster, retention: str | None, left: bool

@@ -218,7 +218,7 @@ async def test_engines_are_scaled_down_only_on_a_fresh_picture(cluster: FakeClus
     cluster.edit(kinds.MODEL_DEPLOYMENT, KEY, lambda found: found["spec"]["serving"].update(replicas=1))
     await process.settle(run_engines)
     verbs = [(call.verb, call.kind.kind) for call in cluster.calls]
-    assert verbs.index(("get", "ModelDeployment")) < verbs.index(("patch", "Deployment"))
+    assert verbs.index(("get", "ModelDeployment")) < verbs.index(("update", "Deployment"))
 
 
 async def test_a_removed_engine_goes_with_everything_of_its_revision(cluster: FakeCluster) -> None:
