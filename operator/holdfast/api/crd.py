@@ -83,6 +83,7 @@ DEPLOYMENT: Final = Kind(
         ("Approved", "string", ".status.conditions[?(@.type=='Approved')].reason", 0),
         _AGE,
         ("Pinned", "string", ".status.conditions[?(@.type=='Pinned')].status", 1),
+        ("Moved", "string", ".status.conditions[?(@.type=='UpstreamMoved')].status", 1),
         ("Request", "integer", ".status.request.number", 1),
         ("ApprovedBy", "string", ".status.stable.approvedBy", 1),
         ("Digest", "string", ".status.stable.digest", 1),

@@ -38,8 +38,8 @@ _TAIL: Final = """\
 | variable | meaning |
 |---|---|
 | `KUBECONFIG` | kubeconfig, as for kubectl; several paths are merged |
-| `HF_ENDPOINT` | URL of the Hub, for `pin` |
-| `HF_TOKEN` | token for gated and private repositories, for `pin` |
+| `HF_ENDPOINT` | URL of the Hub, for `pin` and `propose` |
+| `HF_TOKEN` | token for gated and private repositories, for `pin` and `propose` |
 | `DOCKER_CONFIG` | folder of the `config.json` with the credentials of registries, for `pin` |
 | `HTTPS_PROXY`, `NO_PROXY` | proxy for the registry and the cluster |
 | `NO_COLOR` | no colours on a terminal either |
