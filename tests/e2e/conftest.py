@@ -1,6 +1,7 @@
 """A real cluster with Holdfast installed by Helm, a Hub stand-in, and a team for each test."""
 
 import itertools
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Testbed]:
     """A real node."""
-    with Testbed("e2e") as bed:
+    with Testbed(f"e2e-{os.getpid()}") as bed:
         yield bed
 
 
@@ -98,5 +99,5 @@ def alone(bed: Testbed, team: Team) -> None:
     for name in others():
         # The namespace's controller looks again after half of the grace that its pods had at first, or when the namespace changes.
         bed.kubectl.run("delete", "pods", "--all", "--namespace", name, "--grace-period=1", "--timeout=60s")
-        bed.kubectl.run("annotate", "namespace", name, "looked-at=again", "--overwrite")
+        bed.kubectl.try_run("annotate", "namespace", name, "looked-at=again", "--overwrite")  # unless it went just now
     until(lambda: not others(), what="the end of the namespaces of other teams")
