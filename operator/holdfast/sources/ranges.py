@@ -21,6 +21,8 @@ from holdfast.sources.hub_errors import HubError, SourceNotFoundError, SourceUna
 
 _TIMEOUT: Final = urllib3.Timeout(connect=10.0, read=30.0)  # seconds; read: for each wait for more bytes
 _REDIRECTS_MAX: Final = 5
+_RENEWALS_MAX: Final = 3
+_BODY_MAX_BYTES: Final = 64 * 1024  # of a redirect; a longer one costs its connection
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
 _STALE: Final = (401, 403, 404, 410)
@@ -115,25 +117,16 @@ class Ranges:
                 response.close()
 
     def _response(self, place: Place, byte_range: str | None) -> urllib3.BaseHTTPResponse:
-        direct = place.direct
+        endpoint, direct = place.server.endpoint, place.direct
         if direct is not None:
-            response = self._ask(direct, None, byte_range, place.server.endpoint)
+            response = self._ask(direct, None, byte_range, endpoint)
             if response.status not in (*_STALE, *_REDIRECTS):
                 return self._usable(response, place, own=False)
             response.close()  # signed addresses expire
             place.direct = None
         url, own = place.url, True
-        renewed = False
         for _ in range(_REDIRECTS_MAX + 1):
-            authorization = place.server.authorization() if own else None
-            response = self._ask(url, authorization, byte_range, place.server.endpoint)
-            if own and response.status == 401 and not renewed:
-                renewed = True
-                challenge = response.headers.get("www-authenticate", "")
-                response.close()
-                if place.server.renew(authorization, challenge):
-                    continue
-                response = self._ask(url, authorization, byte_range, place.server.endpoint)
+            response = self._authorized(url, byte_range, place.server) if own else self._ask(url, None, byte_range, endpoint)
             if own:
                 problem = place.server.check(place.path, response.status, response.headers)
                 if problem is not None:
@@ -144,11 +137,24 @@ class Ranges:
                 if not own:
                     place.direct = url
                 return self._usable(response, place, own=own)
-            response.drain_conn()
-            response.release_conn()
+            if (response.length_remaining or _BODY_MAX_BYTES) < _BODY_MAX_BYTES:
+                response.drain_conn()
+                response.release_conn()
+            else:
+                response.close()
             url = urljoin(url, location)
             own = own and _origin(url) == _origin(place.url)
-        raise SourceUnavailableError(f"{place.server.endpoint} redirects without end for {place.path!a}")
+        raise SourceUnavailableError(f"{endpoint} redirects without end for {place.path!a}")
+
+    def _authorized(self, url: str, byte_range: str | None, server: Server) -> urllib3.BaseHTTPResponse:
+        """Ask the server's own origin, with a fresh authorization when the one at hand is not good any more."""
+        for _ in range(_RENEWALS_MAX):
+            authorization = server.authorization()
+            response = self._ask(url, authorization, byte_range, server.endpoint)
+            if response.status != 401 or not server.renew(authorization, response.headers.get("www-authenticate", "")):
+                return response
+            response.close()
+        return self._ask(url, server.authorization(), byte_range, server.endpoint)
 
     def _ask(self, url: str, authorization: str | None, byte_range: str | None, endpoint: str) -> urllib3.BaseHTTPResponse:
         parts = urlsplit(url)

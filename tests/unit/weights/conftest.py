@@ -154,7 +154,7 @@ def hub() -> Iterator[HubServer]:
 def pod(hub: HubServer, tmp_path: Path) -> Iterator[Pod]:
     made = Pod(folder=tmp_path / "pod", endpoint=hub.url, commit=hub.admin.commit(REPOSITORY, dict(CONTENT)))
     yield made
-    _make_deletable(made.cache)
+    make_deletable(made.cache)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def filled(pod: Pod, hub: HubServer) -> Pod:
     return pod
 
 
-def _make_deletable(cache: Path) -> None:
+def make_deletable(cache: Path) -> None:
     for root, _, _ in os.walk(cache):
         Path(root).chmod(0o700)
     shutil.rmtree(cache)
