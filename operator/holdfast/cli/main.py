@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, propose, reject, resume, status, verify
+from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, propose, reject, render, resume, status, verify
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.session import Session
 from holdfast.cli.terminal import Terminal
@@ -38,6 +38,7 @@ app.command(epilog=_examples(fallback.EXAMPLES))(fallback.fallback)
 app.command(epilog=_examples(resume.EXAMPLES))(resume.resume)
 app.command(epilog=_examples(history.EXAMPLES))(history.history)
 app.command(epilog=_examples(verify.EXAMPLES))(verify.verify)
+app.command(epilog=_examples(render.EXAMPLES))(render.render)
 
 
 def _print_version(value: bool) -> None:

@@ -76,6 +76,24 @@ def revision(raw: dict[str, Any]) -> Revision:
     Raises:
         CommandError: it has what this version does not know, or its content is not what its digest names.
     """
+    return Revision(
+        created=_TIME.validate_python(raw["metadata"]["creationTimestamp"]),
+        spec=revision_spec(raw),
+        status=_read(
+            ModelRevisionStatus,
+            raw.get("status") or {},
+            f"the status of the ModelRevision {raw['metadata']['name']}",
+            strict=False,
+        ),
+    )
+
+
+def revision_spec(raw: dict[str, Any]) -> ModelRevisionSpec:
+    """Read what a ModelRevision fixes, and check that it is what its digest says.
+
+    Raises:
+        CommandError: it has what this version does not know, or its content is not what its digest names.
+    """
     name = raw["metadata"]["name"]
     spec = _read(ModelRevisionSpec, raw.get("spec"), f"the ModelRevision {name}", strict=True)
     computed = pin_digest(spec.model)
@@ -84,11 +102,7 @@ def revision(raw: dict[str, Any]) -> Revision:
             f"the ModelRevision {name} is not what its digest says: it holds {computed} and is labelled {spec.digest}; "
             "do not approve it, and find out who wrote it"
         )
-    return Revision(
-        created=_TIME.validate_python(raw["metadata"]["creationTimestamp"]),
-        spec=spec,
-        status=_read(ModelRevisionStatus, raw.get("status") or {}, f"the status of the ModelRevision {name}", strict=False),
-    )
+    return spec
 
 
 def approval_status(raw: dict[str, Any]) -> ModelApprovalStatus:
