@@ -25,7 +25,7 @@ _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 EXAMPLES: Final = (
     "holdfast propose support-chat",
-    "holdfast propose support-chat --ref v1.1 > support-chat.yaml",
+    "holdfast propose support-chat --ref v1.1 | kubectl apply -f -",
     "holdfast propose support-chat --file deploy/support-chat.yaml",
     "holdfast propose support-chat --apply",
 )
@@ -133,7 +133,7 @@ def _in_cluster(
     if not yes:
         question = f"To ask the owner of {name} for this change, type yes: "
         if session.terminal.ask(question, "read the change, then give --yes").lower() != "yes":
-            raise CommandError("that is not yes; nothing was done")
+            raise CommandError("not confirmed; nothing was done")
     cluster.apply_deployment(name, proposing.patch(raw, proposal.after), force=force)
     session.terminal.line(
         f"changed: nothing runs before its owner approves; see {session.program} diff {name} -n {cluster.namespace}"
