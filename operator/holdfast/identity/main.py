@@ -15,10 +15,13 @@ from holdfast.identity.engine import Engine
 from holdfast.identity.facts import IdentityFileError, MismatchError, load
 from holdfast.identity.memory import MemoryFileError, recall
 from holdfast.identity.probe import Probe
+from holdfast.identity.rehash import Outcome, Rehash, commands
 from holdfast.identity.watch import Watch
 
 MISMATCH: Final = "EngineMismatch"
 """Reason in the termination message: the engine is not what was approved."""
+_OTHER_BYTES: Final = "WeightsMismatch"
+"""The same: what it reads is not what was approved."""
 _UNUSABLE: Final = "InternalError"
 MISMATCH_EXIT_CODE: Final = 3
 _UNUSABLE_EXIT_CODE: Final = 1
@@ -53,6 +56,11 @@ def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
         remembered = recall(options.memory)
         engine = Engine("127.0.0.1", options.engine_port, timeout=options.timeout, completion_timeout=options.completion_timeout)
         watch = Watch(identity, engine, quarantine=options.quarantine, memory=options.memory, remembered=remembered)
+        rehash = Rehash(
+            request=options.verify_request,
+            memory=options.memory.parent,
+            commands=commands(options.artifacts, options.artifacts_digest, options.folder or ()),
+        )
         probe = Probe(options.listen, options.port, lambda: watch.report)
     except (IdentityFileError, MemoryFileError) as error:
         return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
@@ -61,25 +69,44 @@ def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
     with probe:
         threading.Thread(target=probe.serve_forever, args=(0.05,), name="probe", daemon=True).start()
         try:
-            return _watch(watch, options, wait)
+            return _watch(watch, rehash, options, wait)
         finally:
             probe.shutdown()
 
 
-def _watch(watch: Watch, options: argparse.Namespace, wait: Callable[[float], None]) -> int:
+def _watch(watch: Watch, rehash: Rehash, options: argparse.Namespace, wait: Callable[[float], None]) -> int:
     said = ""
     while True:
         try:
             watch.look()
+            wrong = _rehash(watch, rehash)
         except MismatchError as error:
             return _fail(options.termination_log, MISMATCH, str(error), MISMATCH_EXIT_CODE)
         except MemoryFileError as error:
             return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
+        except OSError as error:
+            return _fail(options.termination_log, _UNUSABLE, f"cannot verify: {error}", _UNUSABLE_EXIT_CODE)
+        if wrong:
+            return _fail(options.termination_log, _OTHER_BYTES, wrong, MISMATCH_EXIT_CODE)
         report = watch.report
         if report.message != said:
             said = report.message
             _log("info" if report.ready else "warning", said, reported=report.reported)
-        wait(options.period if report.ready else options.first_period)
+        wait(options.period if report.ready and not rehash.busy else options.first_period)
+
+
+def _rehash(watch: Watch, rehash: Rehash) -> str:
+    """Answer what the owner asks for, in the log; return what is wrong with the bytes, if anything is."""
+    answer = rehash.poll()
+    if answer is None:
+        return ""
+    wrong = answer.message if answer.outcome is Outcome.MISMATCH else ""
+    if wrong:
+        watch.refuse(wrong)
+    report = watch.report
+    fields = {"verify": answer.word, "outcome": str(answer.outcome), "ready": report.ready, "engine": report.message}
+    _log("error" if wrong else "info", answer.message, **fields, reported=report.reported)
+    return wrong
 
 
 def _fail(termination_log: Path, reason: str, message: str, exit_code: int) -> int:
@@ -115,6 +142,12 @@ def _parser() -> argparse.ArgumentParser:
         "--quarantine", type=Path, required=True, help="file with the pod's annotation; a text in it takes the pod out of traffic"
     )
     add("--memory", type=Path, required=True, help="file to remember what was found across restarts of this container")
+    add(
+        "--verify-request", type=Path, default=Path(os.devnull), help="file with the pod's annotation that asks to hash all bytes"
+    )
+    add("--artifacts", type=Path, default=Path(os.devnull), help="artifacts.json of the revision")
+    add("--artifacts-digest", default="", metavar="DIGEST", help="sha256:… of that file")
+    add("--folder", action="append", metavar="NAME=DIR", help="where the engine sees an artifact; may be given more than once")
     add("--engine-port", type=int, default=8000, help="port of the engine on 127.0.0.1 (default: %(default)s)")
     add("--listen", default="0.0.0.0", help="address of the probe (default: %(default)s)")  # noqa: S104 # the kubelet asks
     add("--port", type=int, default=8001, help="port of the probe (default: %(default)s)")

@@ -73,12 +73,20 @@ class Watch:
         except NotAnsweringError as error:
             self._know(ready=False, message=str(error))  # it may have ended: what comes back is checked from the beginning
         except MismatchError as error:
-            self._know(ready=False, message=str(error))
-            self._remember(Memory(reported=self._remembered.reported, mismatch=str(error)))
+            self.refuse(str(error))
             raise
         else:
             self._slow = 0
             self._know(ready=True, message="the engine is what was approved")
+
+    def refuse(self, message: str) -> None:
+        """Take the engine out of traffic until its pod is replaced.
+
+        Raises:
+            MemoryFileError: that cannot be remembered.
+        """
+        self._know(ready=False, message=message)
+        self._remember(Memory(reported=self._remembered.reported, mismatch=message))
 
     def _compare(self) -> None:
         reported: dict[str, Any] = {}

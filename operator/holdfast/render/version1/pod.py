@@ -26,7 +26,7 @@ def drain_seconds(serving: Serving) -> int:
 def pod_spec(deployment: str, revision: ModelRevisionSpec, serving: Serving, engine: EngineContainer) -> dict[str, Any]:
     """Return the spec of the pods of a revision."""
     return {
-        "initContainers": [*weights.verifiers(revision, serving), identity_container(revision)],
+        "initContainers": [*weights.verifiers(revision, serving), identity_container(revision, serving)],
         "containers": [_engine(revision, serving, engine)],
         "volumes": _volumes(deployment, revision, serving, engine),
         "restartPolicy": "Always",

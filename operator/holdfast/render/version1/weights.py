@@ -53,13 +53,17 @@ def fetching(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
 
 def engine_mounts(model: ResolvedModel, serving: Serving) -> list[dict[str, Any]]:
     """Return the mounts by which the engine sees every artifact, read-only and nothing else of the cache."""
-    found: list[dict[str, Any]] = []
+    found = [mount for _, mount in artifact_mounts(model, serving)]
     for artifact in artifacts(model):
-        found.append(_mount(artifact, serving, _target(artifact)))
         if artifact.name.startswith(_CODE):
             reference = f"{c.CODE}/{_repository_folder(artifact.source)}/refs/main"
             found.append({"name": "revision", "mountPath": reference, "subPath": _reference_key(artifact), "readOnly": True})
     return found
+
+
+def artifact_mounts(model: ResolvedModel, serving: Serving) -> list[tuple[str, dict[str, Any]]]:
+    """Return every artifact by its name, with the mount by which the engine sees it."""
+    return [(artifact.name, _mount(artifact, serving, _target(artifact))) for artifact in artifacts(model)]
 
 
 def references(model: ResolvedModel) -> dict[str, str]:
