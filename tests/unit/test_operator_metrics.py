@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast import metrics as metrics_module
 from holdfast.api.decision import FallbackTargetType, Gate
-from holdfast.api.deployment import FallbackStatus, ModelDeploymentStatus
+from holdfast.api.deployment import FallbackStatus, ModelDeploymentStatus, UpstreamFinding, UpstreamSource, UpstreamStatus
 from holdfast.api.names import Key
 from holdfast.api.reasons import Phase, Reason, RefusalReason
 from holdfast.cluster import kinds
@@ -115,3 +115,41 @@ def test_metrics_are_served_while_the_operator_runs(metrics: Metrics, unused_tcp
         address = f"http://127.0.0.1:{unused_tcp_port}/metrics"
         with urllib.request.urlopen(address, timeout=5) as answer:
             assert b"holdfast_deployments" in answer.read()
+
+
+def moved_upstream(*reasons: Reason) -> ModelDeploymentStatus:
+    findings = [UpstreamFinding(reason=reason, message="") for reason in reasons]
+    source = UpstreamSource(repository="lab/model", commit="a" * 40, findings=findings or None)
+    return ModelDeploymentStatus(upstream=UpstreamStatus(observed_at=datetime(2026, 1, 1, tzinfo=UTC), sources=[source]))
+
+
+def test_what_moved_upstream_is_counted_and_shown_until_it_is_over(metrics: Metrics) -> None:
+    metrics.deployment(KEY, moved_upstream(Reason.UPSTREAM_MOVED, Reason.UPSTREAM_CARD_CHANGED))
+    assert samples(metrics, "holdfast_upstream_finding") == {
+        ("chat", "ns", "UpstreamMoved"): 1,
+        ("chat", "ns", "UpstreamCardChanged"): 1,
+    }
+    metrics.deployment(KEY, moved_upstream(Reason.UPSTREAM_MOVED))
+    assert samples(metrics, "holdfast_upstream_findings") == {("UpstreamMoved",): 1, ("UpstreamCardChanged",): 0}
+    metrics.deployment(KEY, None)
+    assert samples(metrics, "holdfast_upstream_finding") == {}
+    assert samples(metrics, "holdfast_upstream_findings")["UpstreamMoved",] == 0
+
+
+def test_beyond_a_bound_findings_are_counted_and_not_shown(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "_SERIES", 1)
+    for name in ("a", "b"):
+        metrics.deployment(Key("ns", name), moved_upstream(Reason.UPSTREAM_GONE))
+    assert list(samples(metrics, "holdfast_upstream_finding")) == [("a", "ns", "UpstreamGone")]
+    assert samples(metrics, "holdfast_upstream_findings") == {("UpstreamGone",): 2}
+    for name in ("a", "b"):
+        metrics.deployment(Key("ns", name), None)
+    assert samples(metrics, "holdfast_upstream_findings") == {("UpstreamGone",): 0}
+
+
+def test_checks_upstream_are_counted_and_the_last_answer_is_dated(metrics: Metrics) -> None:
+    metrics.upstream_checked("Checked", 3, datetime(2026, 1, 1, tzinfo=UTC))
+    metrics.upstream_checked(Reason.SOURCE_UNAVAILABLE, 3, None)
+    assert samples(metrics, "holdfast_upstream_checks_total") == {("Checked",): 1, ("SourceUnavailable",): 1}
+    assert samples(metrics, "holdfast_upstream_requests_total") == {(): 6}
+    assert samples(metrics, "holdfast_upstream_last_check_timestamp_seconds") == {(): 1767225600}

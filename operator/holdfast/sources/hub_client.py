@@ -1,6 +1,5 @@
 """Synchronous access to one Hub through huggingface_hub: what Holdfast asks for, and what it makes of the answers."""
 
-import hashlib
 import json
 import re
 from collections.abc import Generator, Iterable, Iterator
@@ -132,11 +131,6 @@ class HubClient:
                 yield RepositoryFile(path=entry.path, size=entry.lfs.size, blob=entry.blob_id, sha256=entry.lfs.sha256)
             else:
                 raise SourceUnavailableError(f"{self.endpoint} names no sha256 for {entry.path!a}")
-
-    @property
-    def identity(self) -> str:
-        """Return who asks, for telling answers to one account from those to another; it does not give the token away."""
-        return hashlib.sha256(self._token.encode()).hexdigest() if isinstance(self._token, str) else ""
 
     def get(self, target: str, *, etag: str | None = None) -> httpx2.Response:
         """Ask for JSON of the Hub's API, at a path and query below the endpoint.

@@ -23,7 +23,7 @@ from holdfast.sources.hub_client import HubClient
 from holdfast.sources.hub_transport import Limits
 
 _REMEMBERED_MAX: Final = 20_000
-"""Answers that are asked for conditionally; each is a few hundred bytes here."""
+"""Answers that are asked for conditionally; each is a few hundred bytes here. Whether one is still good, the Hub says to the caller."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _REF: Final = re.compile(r"refs/(heads|tags)/[\x21-\x7e]{1,245}")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -118,7 +118,7 @@ class HubUpstream:
         self._request_seconds = request_seconds
         self._total_seconds = total_seconds
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="upstream")
-        self._remembered: OrderedDict[tuple[str, str], tuple[str, _Answer]] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[str, _Answer]] = OrderedDict()
 
     async def look(self, repository: str, commits: Collection[str]) -> Look:
         """Look at a repository and at pinned commits of it.
@@ -147,7 +147,7 @@ class HubUpstream:
 class _Looking:
     """One look."""
 
-    def __init__(self, client: HubClient, remembered: OrderedDict[tuple[str, str], tuple[str, _Answer]]) -> None:
+    def __init__(self, client: HubClient, remembered: OrderedDict[str, tuple[str, _Answer]]) -> None:
         self._client = client
         self._remembered = remembered
         self._requests = 0
@@ -203,25 +203,24 @@ class _Looking:
         return {entry.path: entry.oid for entry in tree.entries if _TEXTS.fullmatch(entry.path)}
 
     def _get(self, target: str, kind: type[_A]) -> _A:
-        key = (self._client.identity, target)
-        tag, known = self._remembered.get(key, (None, None))
+        tag, known = self._remembered.get(target, (None, None))
         self._requests += 1
         response = self._client.get(target, etag=tag)
         self._requests += len(response.history)
         self._limit = parse_ratelimit_headers(response.headers) or self._limit
         if response.status_code == 304 and isinstance(known, kind):
-            self._remembered.move_to_end(key)
+            self._remembered.move_to_end(target)
             return known
         value = response.json()
         answer = kind.model_validate({"entries": value} if kind is _Tree else value)
-        self._remember(key, response.headers.get("etag"), _slim(answer))
+        self._remember(target, response.headers.get("etag"), _slim(answer))
         return answer
 
-    def _remember(self, key: tuple[str, str], tag: str | None, answer: _Answer) -> None:
-        self._remembered.pop(key, None)
+    def _remember(self, target: str, tag: str | None, answer: _Answer) -> None:
+        self._remembered.pop(target, None)
         if tag is None:
             return
-        self._remembered[key] = (tag, answer)
+        self._remembered[target] = (tag, answer)
         while len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
 

@@ -130,7 +130,7 @@ async def test_a_private_repository_is_looked_at_with_the_operators_token(hub: H
     await upstream.close()
 
 
-async def test_answers_to_one_account_are_not_used_for_another(hub: HubServer, head: str) -> None:
+async def test_what_one_account_was_shown_is_not_told_to_another(hub: HubServer, head: str) -> None:
     hub.admin.add_account("operator", "hf_secret", organizations=("lab",))
     tokens: list[str | None] = ["hf_secret", None]
     upstream = HubUpstream(hub.url, token=lambda: tokens.pop(0))
