@@ -8,7 +8,7 @@ from holdfast.api.found import Found, Question
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import HuggingFaceSource
 from holdfast.api.names import Key
-from holdfast.api.revision import ResolvedHuggingFace, ResolvedSource
+from holdfast.api.revision import Platform, ResolvedHuggingFace, ResolvedSource
 from holdfast.cluster.port import Cluster
 from holdfast.controller.children import Children
 from holdfast.controller.keys import GatewayKey
@@ -39,6 +39,11 @@ class Hub:
     failures: dict[str, Exception] = field(default_factory=dict)
     """What goes wrong for one repository."""
     before_answer: Callable[[], object] | None = None
+
+    platforms_of: dict[str, tuple[Platform, ...]] = field(default_factory=dict)
+
+    async def platforms(self, image: str) -> tuple[Platform, ...]:
+        return self.platforms_of.get(image, ())
 
     async def resolve(self, question: Question) -> Found:
         source = question.source.hugging_face

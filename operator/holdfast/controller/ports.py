@@ -6,7 +6,7 @@ from typing import Protocol
 
 from holdfast.api.found import Found, Question
 from holdfast.api.names import Key
-from holdfast.api.revision import ResolvedModel
+from holdfast.api.revision import Platform, ResolvedModel
 from holdfast.cluster.port import Manifest
 from holdfast.domain.plan import Plan
 from holdfast.domain.snapshot import DeploymentView, GatewayView, RevisionView, Snapshot
@@ -25,6 +25,10 @@ class Resolver(Protocol):
         Raises:
             holdfast.sources.hub_errors.HubError: why there is none, with a `Reason`.
         """
+        ...
+
+    async def platforms(self, image: str) -> Sequence[Platform]:
+        """Return the images of the index that an engine's image is; nothing when its registry does not say at once."""
         ...
 
 

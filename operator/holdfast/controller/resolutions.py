@@ -6,16 +6,17 @@ Answers live in memory: the ModelRevision that is made of one is what lasts.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
-from holdfast.api.found import Found, Question
+from holdfast.api.found import Found
 from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import ResolvedModel
+from holdfast.api.revision import Platform, Recorded, ResolvedModel
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Renderer, Resolver
 from holdfast.controller.queue import Priority, WorkQueue
@@ -32,6 +33,7 @@ _AT_ONCE: Final = 8
 _FIRST_DELAY: Final = 5.0
 _LONGEST_DELAY: Final = 600.0
 _MESSAGE_MAX: Final = 1024
+_IMAGE: Final = "image "
 _UNRENDERABLE: Final = timedelta(days=1)
 """A model that cannot be rendered stays so until its spec changes, which makes it another model."""
 
@@ -43,12 +45,17 @@ class _Failure:
     retry_at: datetime
 
 
+_Answer = Found | tuple[Platform, ...]
+
+
 @dataclass(slots=True)
 class _Asked:
-    question: Question
+    ask: Callable[[], Awaitable[_Answer]]
+    what: str
+    """For the log."""
     wanted_by: set[Key] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
-    answer: Found | _Failure | None = None
+    answer: _Answer | _Failure | None = None
     failures: int = 0
 
 
@@ -96,8 +103,11 @@ class Resolutions:
                 return None
             if isinstance(asked.answer, _Failure):
                 failures.append((where, asked.answer))
-            else:
+            elif isinstance(asked.answer, Found):
                 found[where] = asked.answer
+        image = self._asked.get(_image(model))
+        if image is None or image.answer is None:
+            return None
         declared = declared_digest(model)
         if failures:
             where, first = failures[0]
@@ -109,17 +119,20 @@ class Resolutions:
             )
         known = self._models.get(key)
         if known is None or known[0] != declared:
-            known = self._models[key] = declared, self._render(key, model, declared, found)
+            known = self._models[key] = declared, self._render(key, model, declared, found, image.answer)
         return known[1]
 
     def want(self, key: Key, model: Model) -> None:
         """Ask for a declared model, unless it is being asked or was answered; a failure is asked again when its time has come."""
-        wanted = {question.identity: question for question in questions(model).values()}
+        wanted: dict[str, Callable[[], Awaitable[_Answer]]] = {
+            question.identity: partial(self._resolver.resolve, question) for question in questions(model).values()
+        }
+        wanted[_image(model)] = partial(self._platforms, model.engine.image)
         before = self._asked_by.get(key, frozenset())
         self._give_up(key, before - wanted.keys())
         self._asked_by[key] = frozenset(wanted)
-        for identity, question in wanted.items():
-            asked = self._asked.setdefault(identity, _Asked(question))
+        for identity, ask in wanted.items():
+            asked = self._asked.setdefault(identity, _Asked(ask, identity))
             asked.wanted_by.add(key)
             failed = asked.answer if isinstance(asked.answer, _Failure) else None
             due = asked.answer is None or (failed is not None and self._now() >= failed.retry_at)
@@ -140,7 +153,8 @@ class Resolutions:
             del self._asked[identity]
             if asked.task is not None:
                 asked.task.cancel()
-                self._observer.resolved("Cancelled")
+                if not identity.startswith(_IMAGE):
+                    self._observer.resolved("Cancelled")
 
     async def close(self) -> None:
         """Give up all questions and wait until they have ended."""
@@ -152,19 +166,20 @@ class Resolutions:
     async def _ask(self, asked: _Asked) -> None:
         async with self._slots:
             try:
-                asked.answer = await self._resolver.resolve(asked.question)
+                asked.answer = await asked.ask()
             except HubError as error:
                 asked.answer = self._failed(asked, error.reason, str(error), error.retry_after)
             except Exception:
-                logger.exception("resolving failed", extra={"source": asked.question.source.wire()})
+                logger.exception("resolving failed", extra={"question": asked.what})
                 message = "Holdfast failed on what the source answered; its log has the details"
                 asked.answer = self._failed(asked, Reason.INTERNAL_ERROR, message, None)
         asked.task = None
-        outcome = asked.answer.reason if isinstance(asked.answer, _Failure) else "Resolved"
-        self._observer.resolved(outcome)
+        if not isinstance(asked.answer, tuple):  # a registry that says nothing is no failure, and one that does no model
+            self._observer.resolved(asked.answer.reason if isinstance(asked.answer, _Failure) else "Resolved")
         for key in asked.wanted_by:
             self._models.pop(key, None)
-            self._queue.add(key, Priority.HIGH)
+            if all(self._asked[identity].answer is not None for identity in self._asked_by[key]):
+                self._queue.add(key, Priority.HIGH)
 
     def _failed(self, asked: _Asked, reason: Reason, message: str, retry_after: float | None) -> _Failure:
         longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(asked.failures, 20))
@@ -172,7 +187,12 @@ class Resolutions:
         delay = max(retry_after or 0.0, longest * (0.5 + self._rng.random() / 2))
         return _Failure(reason, message[:_MESSAGE_MAX], self._now() + timedelta(seconds=delay))
 
-    def _render(self, key: Key, model: Model, declared: str, found: Mapping[str, Found]) -> Resolved | ResolutionFailed:
+    async def _platforms(self, image: str) -> tuple[Platform, ...]:
+        return tuple(await self._resolver.platforms(image))
+
+    def _render(
+        self, key: Key, model: Model, declared: str, found: Mapping[str, Found], image: object
+    ) -> Resolved | ResolutionFailed:
         told = problems(model, found)
         resolved: ResolvedModel | None = None
         try:
@@ -182,10 +202,21 @@ class Resolutions:
         else:
             told += self._renderer.problems(resolved)
         if resolved is not None and not told:
-            return Resolved(declared=declared, model=resolved, recorded=found["source"].recorded)
+            return Resolved(declared=declared, model=resolved, recorded=_recorded(found["source"], image))
         return ResolutionFailed(
             declared=declared,
             reason=Reason.INVALID_SPEC,
             message="; ".join(dict.fromkeys(told))[:_MESSAGE_MAX],
             retry_at=self._now() + _UNRENDERABLE,
         )
+
+
+def _image(model: Model) -> str:
+    return f"{_IMAGE}{model.engine.image}"
+
+
+def _recorded(found: Found, image: object) -> Recorded | None:
+    platforms = list(image) if isinstance(image, tuple) else []
+    if not platforms:
+        return found.recorded
+    return (found.recorded or Recorded()).model_copy(update={"image_platforms": platforms})

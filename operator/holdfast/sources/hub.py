@@ -5,13 +5,18 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from holdfast.api.found import Found, Question
+from holdfast.api.revision import Platform
 from holdfast.sources import listed
 from holdfast.sources.hub_client import HubClient, RepositoryFile
 from holdfast.sources.hub_resolution import list_files, resolve
 from holdfast.sources.hub_transport import Limits
+from holdfast.sources.oci_resolution import resolve_oci
+from holdfast.sources.registry import RegistryError, parse_reference, resolve_image
+
+_REGISTRY_SECONDS: Final = 3.0
 
 _T = TypeVar("_T")
 
@@ -31,6 +36,8 @@ class HubResolver:
 
     Work runs in `workers` threads of its own. Cancelling a call returns at once; its thread ends at the next answer of the Hub,
     `request_seconds` later at most. No answer is remembered.
+
+    Registries are named by whoever writes a ModelDeployment; with `https_only` they are asked over https, and never on loopback.
     """
 
     def __init__(
@@ -41,11 +48,13 @@ class HubResolver:
         workers: int = 4,
         request_seconds: float = 10.0,
         total_seconds: float = 300.0,
+        https_only: bool = True,
     ) -> None:
         self.endpoint = endpoint.rstrip("/")
         self._token = token
         self._request_seconds = request_seconds
         self._total_seconds = total_seconds
+        self._https_only = https_only
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hub")
 
     async def resolve(self, question: Question) -> Found:
@@ -54,10 +63,23 @@ class HubResolver:
         Raises:
             HubError: with the `Reason` to show; `SourceUnavailableError` is worth trying again.
         """
-        source = question.source.hugging_face
+        source, oci = question.source.hugging_face, question.source.oci
+        if oci is not None and oci.files is None:
+            return await resolve_oci(question, oci, https_only=self._https_only)
         if source is None or source.files is not None:
             return listed.resolve(question, self.endpoint)
         return await self._run(lambda client: resolve(client, question, source))
+
+    async def platforms(self, image: str) -> tuple[Platform, ...]:
+        """Return the images of the index that an engine's image is, by platform.
+
+        They are only recorded: where the registry is private, out of reach or slow, there are none.
+        """
+        try:
+            async with asyncio.timeout(_REGISTRY_SECONDS):
+                return (await resolve_image(parse_reference(image), https_only=self._https_only)).platforms
+        except (RegistryError, TimeoutError):
+            return ()
 
     async def resolve_ref(self, repository: str, ref: str) -> str:
         """Return the commit (40 hex digits) that a branch, a tag or a shortened hash means now.

@@ -19,10 +19,10 @@ from holdfast.sources.selection import choose
 _LISTED_MAX: Final = 100_000  # entries of a repository, before `include` chooses
 _PLAIN_FILE_MAX_BYTES: Final = 16 * 1024 * 1024
 _PLAIN_TOTAL_MAX_BYTES: Final = 64 * 1024 * 1024
-_TEXT_MAX_BYTES: Final = 8 * 1024 * 1024
+TEXT_MAX_BYTES: Final = 8 * 1024 * 1024
 _ASIDE_MAX_BYTES: Final = 1024 * 1024
 """Of a card or a file with terms, which are read though no pod gets them."""
-_TEXTS: Final = re.compile(
+TEXTS: Final = re.compile(
     r"config\.json|generation_config\.json|tokenizer_config\.json|chat_template\.(jinja|json)|additional_chat_templates/[^/]+\.jinja"
     r"|(video_)?(pre)?processor_config\.json|adapter_config\.json"
 )
@@ -127,8 +127,8 @@ class _Reader:
 
     def read(self, file: RepositoryFile) -> tuple[str, str | None]:
         """Return the sha256 of a file, and its text if it says how a model is used."""
-        told = _TEXTS.fullmatch(file.path) is not None
-        if told and file.size > _TEXT_MAX_BYTES:
+        told = TEXTS.fullmatch(file.path) is not None
+        if told and file.size > TEXT_MAX_BYTES:
             raise SourceUnusableError(f"{file.path!a} has {file.size} bytes: too large for what it is")
         if file.sha256 is not None and not told:
             return file.sha256, None

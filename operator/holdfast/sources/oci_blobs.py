@@ -44,7 +44,7 @@ _LAYERS_MAX: Final = 20_000
 _DEPTH_MAX: Final = 4  # of indexes
 _SIZE_MAX: Final = 2**53 - 1
 _ROOT_FILE_SYSTEM: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
-_TITLES: Final = ("org.cncf.model.filepath", "org.cnai.model.filepath", "org.opencontainers.image.title")
+TITLES: Final = ("org.cncf.model.filepath", "org.cnai.model.filepath", "org.opencontainers.image.title")
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _PIECE_BYTES: Final = 512 * 1024
 

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from holdfast.api.revision import Platform
+
 _ACCEPT: Final = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -29,6 +31,8 @@ _MANIFEST_LIMIT: Final = 4 * 1024 * 1024
 """Bytes. The specification lets registries refuse larger manifests; nothing honest is larger."""
 _TOKEN_LIMIT: Final = 256 * 1024
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
+_PLATFORM_MAX_LENGTH: Final = 128
+_PLATFORMS_MAX: Final = 16
 _DOCKER_HUB: Final = "docker.io"
 _DOCKER_HUB_API: Final = "registry-1.docker.io"
 
@@ -86,8 +90,8 @@ class ResolvedImage:
     asked: ImageReference
     pinned: str
     """registry/repository@sha256:…"""
-    platforms: tuple[str, ...]
-    """``os/architecture`` of an index, sorted; empty for a single manifest, which does not say."""
+    platforms: tuple[Platform, ...]
+    """The images of an index, sorted by ``os/architecture``; empty for a single manifest, which does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -122,15 +126,18 @@ def parse_reference(text: str) -> ImageReference:
     return ImageReference(registry=registry, repository=path, tag=tag or None, digest=digest or None)
 
 
-async def resolve_image(reference: ImageReference, *, credentials: Credentials | None = None) -> ResolvedImage:
+async def resolve_image(
+    reference: ImageReference, *, credentials: Credentials | None = None, https_only: bool = False
+) -> ResolvedImage:
     """Ask the registry which digest the reference stands for now, and check it against the bytes of the manifest.
 
-    With a digest in the reference, the registry has to have it.
+    With a digest in the reference, the registry has to have it. `https_only` is for references that strangers wrote: no request
+    goes anywhere without a certificate that holds, not even to loopback or by a redirect.
 
     Raises:
         RegistryError: one of its kinds above; every failure is one of them.
     """
-    computed, manifest = await _verified_manifest(reference, credentials, None)
+    computed, manifest = await _verified_manifest(reference, credentials, None, https_only=https_only)
     return ResolvedImage(
         asked=reference,
         pinned=f"{reference.registry}/{reference.repository}@{computed}",
@@ -138,14 +145,32 @@ async def resolve_image(reference: ImageReference, *, credentials: Credentials |
     )
 
 
-async def read_manifest(reference: ImageReference, *, credentials: Credentials | None = None, mirror: str | None = None) -> bytes:
+async def read_manifest(
+    reference: ImageReference, *, credentials: Credentials | None = None, mirror: str | None = None, https_only: bool = False
+) -> bytes:
     """Return the bytes of the manifest that a reference with a digest names. `mirror` is the address of a registry to ask instead.
 
     Raises:
         RegistryError: one of its kinds above; every failure is one of them.
     """
-    _, manifest = await _verified_manifest(reference, credentials, mirror)
+    _, manifest = await _verified_manifest(reference, credentials, mirror, https_only=https_only)
     return manifest
+
+
+async def read_small_blob(reference: ImageReference, digest: str, *, max_bytes: int, https_only: bool = False) -> bytes:
+    """Return the bytes of a blob of a repository, checked against its digest.
+
+    Raises:
+        RegistryError: one of its kinds above; every failure is one of them.
+    """
+    async with _session(https_only=https_only) as session:
+        try:
+            content = await _Exchange(session, reference, None, None).blob(digest, max_bytes)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise RegistryUnavailableError(f"the registry {reference.registry} was not reached: {_said(error)}") from error
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+        raise RegistryUnavailableError(f"the registry {reference.registry} sent other bytes than {digest}")
+    return content
 
 
 async def authorize(
@@ -170,9 +195,11 @@ def repository_url(reference: ImageReference, mirror: str | None = None) -> str:
     return f"{mirror.rstrip('/') if mirror else f'{scheme}://{host}'}/v2/{reference.repository}"
 
 
-async def _verified_manifest(reference: ImageReference, credentials: Credentials | None, mirror: str | None) -> tuple[str, bytes]:
+async def _verified_manifest(
+    reference: ImageReference, credentials: Credentials | None, mirror: str | None, *, https_only: bool = False
+) -> tuple[str, bytes]:
     """Return the digest, computed here, and the bytes of the manifest that the reference stands for now."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:  # trust_env: the usual proxy variables
+    async with _session(https_only=https_only) as session:
         exchange = _Exchange(session, reference, credentials, mirror)
         try:
             promised = reference.digest or await exchange.promised_digest()
@@ -188,6 +215,28 @@ async def _verified_manifest(reference: ImageReference, credentials: Credentials
     return computed, manifest
 
 
+def _session(*, https_only: bool) -> aiohttp.ClientSession:
+    async def before(_session: aiohttp.ClientSession, _context: object, start: aiohttp.TraceRequestStartParams) -> None:
+        _refuse_plain(start.url.scheme)
+
+    async def again(_session: aiohttp.ClientSession, _context: object, redirect: aiohttp.TraceRequestRedirectParams) -> None:
+        target = redirect.response.headers.get("Location", "")
+        _refuse_plain(urlsplit(target).scheme or redirect.url.scheme)
+
+    traces = []
+    if https_only:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(before)
+        trace.on_request_redirect.append(again)
+        traces.append(trace)
+    return aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True, trace_configs=traces)  # trust_env: the usual proxy variables
+
+
+def _refuse_plain(scheme: str) -> None:
+    if scheme.lower() != "https":
+        raise RegistryForbiddenError("a registry is asked over https only")
+
+
 class _Exchange:
     """The requests about one reference, with the authorization that the registry asked for."""
 
@@ -198,38 +247,43 @@ class _Exchange:
         self._reference = reference
         self._credentials = credentials
         self._authorization: str | None = None
-        self._base = f"{repository_url(reference, mirror)}/manifests/"
+        self._base = repository_url(reference, mirror)
 
     async def promised_digest(self) -> str | None:
         """Return what the registry says that the tag stands for; the header is optional."""
-        async with await self._request("HEAD", self._reference.tag or "") as response:
+        async with await self._request("HEAD", f"/manifests/{self._reference.tag or ''}") as response:
             digest = response.headers.get("Docker-Content-Digest", "")
         return digest if _DIGEST.fullmatch(digest) else None
 
     async def manifest(self, version: str) -> bytes:
         """Return the bytes of the manifest."""
-        async with await self._request("GET", version) as response:
+        async with await self._request("GET", f"/manifests/{version}") as response:
             return await _bounded(response, _MANIFEST_LIMIT, str(self._reference))
 
-    async def _request(self, method: str, version: str) -> aiohttp.ClientResponse:
-        response = await self._send(method, version)
+    async def blob(self, digest: str, max_bytes: int) -> bytes:
+        """Return the bytes of a blob."""
+        async with await self._request("GET", f"/blobs/{digest}") as response:
+            return await _bounded(response, max_bytes, digest)
+
+    async def _request(self, method: str, path: str) -> aiohttp.ClientResponse:
+        response = await self._send(method, path)
         if response.status == 401 and self._authorization is None:
             challenge = response.headers.get("WWW-Authenticate", "")
             response.release()
             self._authorization = await self.authorize(challenge)
-            response = await self._send(method, version)
+            response = await self._send(method, path)
         if response.status == 200:
             return response
         status, headers = response.status, response.headers
         response.release()
         raise self._refusal(status, headers.get("Retry-After"))
 
-    async def _send(self, method: str, version: str) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, path: str) -> aiohttp.ClientResponse:
         headers = {"Accept": _ACCEPT}
         if self._authorization is not None:
             headers["Authorization"] = self._authorization
         # aiohttp drops the Authorization header when a redirect leads to another origin.
-        return await self._session.request(method, self._base + version, headers=headers, allow_redirects=True)
+        return await self._session.request(method, self._base + path, headers=headers, allow_redirects=True)
 
     async def authorize(self, challenge: str) -> str:
         """Return the Authorization header that a challenge asks for."""
@@ -299,18 +353,22 @@ def _token(body: bytes, realm: str) -> str:
     raise RegistryUnavailableError(f"{realm} answered without a token")
 
 
-def _platforms(manifest: bytes, reference: ImageReference) -> tuple[str, ...]:
+def _platforms(manifest: bytes, reference: ImageReference) -> tuple[Platform, ...]:
     try:
         document = json.loads(manifest)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RegistryUnavailableError(f"the registry {reference.registry} sent no manifest for {reference}") from error
     entries = document.get("manifests") if isinstance(document, dict) else None
-    names = set()
+    found: dict[str, str] = {}
     for entry in entries if isinstance(entries, list) else []:
         platform = entry.get("platform") if isinstance(entry, dict) else None
-        if isinstance(platform, dict) and platform.get("os") != "unknown":  # attestations are listed as unknown/unknown
-            names.add(f"{platform.get('os')}/{platform.get('architecture')}")
-    return tuple(sorted(names))
+        if not isinstance(platform, dict) or platform.get("os") == "unknown":  # attestations are listed as unknown/unknown
+            continue
+        name = "/".join(str(platform[key]) for key in ("os", "architecture", "variant") if platform.get(key))
+        digest = entry.get("digest")
+        if isinstance(digest, str) and _DIGEST.fullmatch(digest) and len(name) <= _PLATFORM_MAX_LENGTH:
+            found.setdefault(name, digest)
+    return tuple(Platform(platform=name, digest=digest) for name, digest in sorted(found.items()))[:_PLATFORMS_MAX]
 
 
 def _is_loopback(host: str) -> bool:

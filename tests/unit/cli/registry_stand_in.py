@@ -10,6 +10,9 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+RAW = "application/vnd.cncf.model.weight.v1.raw"
+TITLE = "org.cncf.model.filepath"
 
 
 class RegistryStandIn:
@@ -29,6 +32,7 @@ class RegistryStandIn:
         self.token_body: bytes | None = None
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self._manifests: dict[tuple[str, str], bytes] = {}
+        self.blobs: dict[str, bytes] = {}
         self._tokens: set[str] = set()
         stand_in = self
 
@@ -60,6 +64,22 @@ class RegistryStandIn:
         body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         self._manifests[repository, tag] = self._manifests[repository, digest] = body
+        return digest
+
+    def push_artifact(self, repository: str, files: dict[str, bytes], *, kind: str = RAW, title: str = TITLE) -> str:
+        """Publish a ModelPack artifact with a layer for each file and return the digest of its manifest."""
+        layers = []
+        for path, content in files.items():
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            self.blobs[digest] = content
+            layers.append({"mediaType": kind, "digest": digest, "size": len(content), "annotations": {title: path}})
+        return self.push_manifest(repository, {"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers})
+
+    def push_manifest(self, repository: str, manifest: object) -> str:
+        """Publish a manifest as it is and return its digest."""
+        body = json.dumps(manifest).encode()
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        self._manifests[repository, digest] = body
         return digest
 
     def manifest(self, repository: str, version: str) -> bytes | None:
@@ -113,8 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
                 f'Bearer realm="{realm}",service="stand-in"' if self.registry.access == "token" else 'Basic realm="stand-in"'
             )
             self._answer(401, {"WWW-Authenticate": challenge})
+        elif "/blobs/" in url.path:
+            self._blob(url.path.rpartition("/")[2])
         else:
             self._manifest(url.path)
+
+    def _blob(self, digest: str) -> None:
+        body = self.registry.blobs.get(digest)
+        self._answer(404, {}) if body is None else self._answer(200, {}, body)
 
     def _manifest(self, path: str) -> None:
         repository, _, version = path.removeprefix("/v2/").rpartition("/manifests/")

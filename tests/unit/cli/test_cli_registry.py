@@ -70,7 +70,7 @@ async def test_a_tag_becomes_the_digest_of_the_index(registry: RegistryStandIn) 
     digest = registry.push("lab/engine", "v1", platforms=("linux/arm64", "linux/amd64", "unknown/unknown"))
     found = await resolve_image(parse_reference(f"{registry.host}/lab/engine:v1"))
     assert found.pinned == f"{registry.host}/lab/engine@{digest}"
-    assert found.platforms == ("linux/amd64", "linux/arm64")
+    assert [one.platform for one in found.platforms] == ["linux/amd64", "linux/arm64"]
     assert [(method, path) for method, path, _ in registry.requests] == [
         ("HEAD", "/v2/lab/engine/manifests/v1"),
         ("GET", f"/v2/lab/engine/manifests/{digest}"),

@@ -13,7 +13,7 @@ from holdfast.api.found import Found, Question
 from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import ResolvedModel
+from holdfast.api.revision import Platform, ResolvedModel
 from holdfast.controller.observer import Observer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.resolutions import Resolutions
@@ -328,3 +328,23 @@ async def test_a_failure_names_the_part(bench: Bench) -> None:
     await bench.settle()
     assert [source.repository for source in bench.hub.asked] == ["holdfast/tune"]
     assert isinstance(bench.resolutions.find(KEY, parts), Resolved)
+
+
+async def test_the_images_of_the_engines_index_are_recorded(bench: Bench) -> None:
+    platform = Platform(platform="linux/amd64", digest="sha256:" + "7" * 64)
+    bench.hub.platforms_of[MODEL.engine.image] = (platform,)
+    bench.resolutions.want(KEY, MODEL)
+    await bench.settle()
+    found = bench.resolutions.find(KEY, MODEL)
+    assert isinstance(found, Resolved)
+    assert found.recorded is not None
+    assert found.recorded.image_platforms == [platform]
+
+
+async def test_a_registry_that_says_nothing_stops_nobody(bench: Bench) -> None:
+    bench.resolutions.want(KEY, MODEL)
+    await bench.settle()
+    found = bench.resolutions.find(KEY, MODEL)
+    assert isinstance(found, Resolved)
+    assert found.recorded is None
+    assert bench.outcomes.seen == ["Resolved"]

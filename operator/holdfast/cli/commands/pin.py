@@ -186,7 +186,7 @@ def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
 
     files = pinned.source.files or []
     asked = "by digest" if pinned.image.asked.digest else f"{pinned.image.asked.tag} on {today}"
-    platforms = f" ({', '.join(pinned.image.platforms)})" if pinned.image.platforms else ""
+    platforms = f" ({', '.join(one.platform for one in pinned.image.platforms)})" if pinned.image.platforms else ""
     return Remarks(
         head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
         commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.commit else "",
