@@ -286,9 +286,10 @@ def decisions_of(revision: Manifest) -> list[Mapping[str, Any]]:
 
 
 def _owners_part(manifest: Manifest) -> Manifest:
-    """Return what belongs to whoever made the object: all but status, what the API server counts, and the gateway's annotation."""
+    """Return what belongs to whoever made the object: all but status, what the API server counts, and the annotations for pods."""
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in ("resourceVersion", "annotations")}
-    marks = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name != names.ANNOTATION_CONFIG}
+    ours = (names.ANNOTATION_CONFIG, names.ANNOTATION_VERIFY)
+    marks = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name not in ours}
     return {
         **{name: value for name, value in manifest.items() if name != "status"},
         "metadata": {**metadata, "annotations": marks},

@@ -33,6 +33,7 @@ _WEIGHTS: Final = "weights"
 _WEIGHTS_IN: Final = {names.COMPONENT_ENGINE: "initContainerStatuses", names.COMPONENT_WEIGHTS: "containerStatuses"}
 """Where pods report it, by their component."""
 _MESSAGE_LENGTH: Final = 512
+_WORD: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
 
 
@@ -79,10 +80,11 @@ def _deployment(raw: Manifest) -> DeploymentView | Unreadable:
         status = ModelDeploymentStatus.parse(raw.get("status") or {})
     except ValidationError as error:
         return Unreadable(meta=meta, problem=explain(error, "status"))
+    verify = _word(_dict(raw.get("metadata")))
     try:
-        return DeploymentView(meta=meta, spec=ModelDeploymentSpec.parse(raw.get("spec")), status=status)
+        return DeploymentView(meta=meta, spec=ModelDeploymentSpec.parse(raw.get("spec")), status=status, verify=verify)
     except ValidationError as error:
-        return DeploymentView(meta=meta, spec=None, status=status, invalid=explain(error, "spec"))
+        return DeploymentView(meta=meta, spec=None, status=status, invalid=explain(error, "spec"), verify=verify)
 
 
 def _revision(raw: Manifest) -> RevisionView | Unreadable:
@@ -204,6 +206,7 @@ def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str
         weights=state,
         weights_reason=reason,
         weights_message=message,
+        verify=_word(metadata),
     )
 
 
@@ -221,6 +224,12 @@ def _weights(container: Manifest) -> tuple[WeightsState, Reason | None, str]:
     waiting = _dict(state.get("waiting"))
     text = ": ".join(str(part) for part in (waiting.get("reason"), waiting.get("message")) if part)
     return WeightsState.WAITING, None, _clean(text)
+
+
+def _word(metadata: Manifest) -> str | None:
+    """Read the word with which somebody asks to hash all bytes anew; what is no word asks for nothing."""
+    found = _dict(metadata.get("annotations")).get(names.ANNOTATION_VERIFY)
+    return found if isinstance(found, str) and _WORD.fullmatch(found) else None
 
 
 def _report(terminated: Manifest) -> tuple[Reason, str]:

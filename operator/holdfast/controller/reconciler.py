@@ -5,6 +5,7 @@ objects one by one until none is left, then children, and what takes something a
 more from the API server itself.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from holdfast.controller.writes import Writes
 from holdfast.domain.plan import Plan
 from holdfast.domain.proposal import current_desired
 from holdfast.domain.snapshot import Snapshot
+from holdfast.domain.verification import untold
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +155,16 @@ class Reconciler:
                 await self._children.remove(child.kind, child.key, uid=child.uid)
                 logger.info("child removed", extra={"deployment": key, "child": f"{child.kind.kind} {child.key.name}"})
                 result += Matched(changed=True)
+        await self._tell(key, snapshot)
         return result
+
+    async def _tell(self, key: Key, snapshot: Snapshot) -> None:
+        """Hand the wish to have all bytes hashed anew on to the pods: on themselves, because a changed template replaces them."""
+        word = snapshot.deployment.verify or ""
+        for pod in untold(snapshot):
+            annotations = {names.ANNOTATION_VERIFY: word}
+            with contextlib.suppress(Conflict, NotFound):  # it is gone
+                await self._writer.annotate(kinds.POD, Key(key.namespace, pod.name), uid=pod.uid, annotations=annotations, by=key)
 
     def _desired(self, snapshot: Snapshot, plan: Plan) -> list[_Group]:
         """Return the children."""

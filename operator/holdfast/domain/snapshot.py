@@ -36,6 +36,8 @@ class DeploymentView:
     spec: ModelDeploymentSpec | None
     status: ModelDeploymentStatus
     invalid: str | None = None
+    verify: str | None = None
+    """The word with which somebody asked that all pods hash their bytes anew (`holdfast.api.names.ANNOTATION_VERIFY`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class PodView:
     weights: WeightsState = WeightsState.WAITING
     weights_reason: Reason | None = None
     weights_message: str = ""
+    verify: str | None = None
+    """The word with which it was last told to hash its bytes anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
