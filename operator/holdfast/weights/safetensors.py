@@ -5,11 +5,12 @@ object that begins with ``{`` and may end in spaces; then the tensors' bytes, al
 Hub's own client reads headers up to 25 MB.
 """
 
+import codecs
 import errno
 import json
 import os
+import re
 import threading
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
 
@@ -17,19 +18,23 @@ SUFFIX: Final = ".safetensors"
 HEADER_MAX_BYTES: Final = 25_000_000
 _LENGTH_BYTES: Final = 8
 _SIZE_MAX: Final = 2**63 - 1
-_METADATA: Final = "__metadata__"
+_METADATA: Final = b'"__metadata__"'
 _BITS: Final = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
 }  # fmt: skip
-_one_at_a_time: Final = threading.Lock()  # the largest header takes more than 100 MB while it is read
+_one_at_a_time: Final = threading.Lock()  # the largest header takes 100 MB while it is read
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    begin: int
-    end: int
+_SPACE: Final = rb"[ \t\n\r]*+"
+_TEXT: Final = rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"'
+_NAME: Final = re.compile(_SPACE + b"(" + _TEXT + b")" + _SPACE + b":" + _SPACE)
+_TENSOR: Final = re.compile(rb"\{[^{}]{0,4096}+\}")
+_PAIR: Final = re.compile(_SPACE + _TEXT + _SPACE + b":" + _SPACE + _TEXT)
+_NEXT: Final = re.compile(_SPACE + b"([,}])")
+_BEGIN: Final = re.compile(rb"\{" + _SPACE + rb"(\}?)")
+_SHIFT: Final = 64
 
 
 def header_problem(descriptor: int, size: int) -> str | None:
@@ -56,47 +61,102 @@ def header_problem(descriptor: int, size: int) -> str | None:
         return _layout_problem(tensors, size - _LENGTH_BYTES - length)
 
 
-def _tensors(content: bytes) -> list[_Tensor]:
-    header = json.loads(content.decode("utf-8"), object_pairs_hook=_condensed)
-    if not isinstance(header, dict):
-        raise ValueError("one tensor instead of names")
-    metadata = header.pop(_METADATA, {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError(f"{_METADATA} that is not texts by name")
-    tensors = [value for value in header.values() if isinstance(value, _Tensor)]
-    if len(tensors) != len(header):
-        raise ValueError("an entry that is not a tensor")
-    return tensors
+def _tensors(content: bytes) -> list[int]:
+    """Return of each tensor one number: where it begins, shifted, and where it ends.
+
+    Entry by entry: as a whole, JSON of this length can take many times its size in memory.
+    """
+    codecs.decode(content, "utf-8")
+    found: list[int] = []
+    names: set[bytes] = set()
+    position, more = _begun(content, 0)
+    while more:
+        match = _NAME.match(content, position)
+        if match is None:
+            raise ValueError(f"something else than a name at byte {position}")
+        name, position = _plain(match[1]), match.end()
+        if name in names:
+            raise ValueError("a name that is given twice")
+        names.add(name)
+        if name == _METADATA:
+            position = _after_texts(content, position)
+        else:
+            value = _TENSOR.match(content, position)
+            if value is None:
+                raise ValueError(f"something else than a tensor at byte {position}")
+            found.append(_tensor(json.loads(value[0], object_pairs_hook=_once)))
+            position = value.end()
+        position, more = _next(content, position)
+    if content[position:].strip(b" \t\n\r"):
+        raise ValueError(f"more after its end at byte {position}")
+    return found
 
 
-def _condensed(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Tensor:
-    """Keep of each tensor two numbers, as soon as it is read: memory stays small however many there are."""
+def _plain(name: bytes) -> bytes:
+    """Return a name without escapes, so that one name has one spelling."""
+    if b"\\" not in name:
+        return name
+    return b'"' + json.loads(name).encode("utf-8", "surrogatepass") + b'"'
+
+
+def _begun(content: bytes, position: int) -> tuple[int, bool]:
+    """Return where an object's first entry is, and whether it has any."""
+    match = _BEGIN.match(content, position)
+    if match is None:
+        raise ValueError(f"something else than an object at byte {position}")
+    return match.end(), not match[1]
+
+
+def _next(content: bytes, position: int) -> tuple[int, bool]:
+    """Return where an object's next entry is, and whether there is one."""
+    match = _NEXT.match(content, position)
+    if match is None:
+        raise ValueError(f"an entry that does not end at byte {position}")
+    return match.end(), match[1] == b","
+
+
+def _after_texts(content: bytes, position: int) -> int:
+    """Return where an object ends that has nothing but texts by name."""
+    position, more = _begun(content, position)
+    while more:
+        match = _PAIR.match(content, position)
+        if match is None:
+            raise ValueError(f"metadata that is not texts by name at byte {position}")
+        position, more = _next(content, match.end())
+    return position
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name that is given twice")
-    if not isinstance(found.get("data_offsets"), list):
-        return found
-    if found.keys() != {"dtype", "shape", "data_offsets"}:
+    return found
+
+
+def _tensor(fields: Any) -> int:
+    if fields.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError("a tensor with unknown or missing fields")
-    dtype, shape, offsets = found["dtype"], found["shape"], found["data_offsets"]
-    if not isinstance(dtype, str) or not isinstance(shape, list) or not all(map(_is_size, (*shape, *offsets))):
+    dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    if not isinstance(dtype, str) or not isinstance(shape, list) or not isinstance(offsets, list):
         raise ValueError("a tensor whose type, shape or offsets are malformed")
-    if len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ValueError("a tensor that ends before it begins")
+    if not all(map(_is_size, (*shape, *offsets))) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise ValueError("a tensor whose shape or offsets are malformed")
     bits = _BITS.get(dtype)
     # A type of a later version of the format is let through: only its place in the file is known here.
     if bits is not None and prod(shape) * bits != (offsets[1] - offsets[0]) * 8:
         raise ValueError("a tensor whose shape and type do not fill its offsets")
-    return _Tensor(offsets[0], offsets[1])
+    return int(offsets[0] << _SHIFT | offsets[1])
 
 
-def _layout_problem(tensors: list[_Tensor], length: int) -> str | None:
+def _layout_problem(tensors: list[int], length: int) -> str | None:
+    tensors.sort()
     position = 0
-    for tensor in sorted(tensors, key=lambda tensor: (tensor.begin, tensor.end)):
-        if tensor.begin != position:
-            kind = "overlap" if tensor.begin < position else "leave a hole"
-            return f"expected tensors without gaps, found some that {kind} at byte {min(position, tensor.begin)} of the data"
-        position = tensor.end
+    for tensor in tensors:
+        begin, end = tensor >> _SHIFT, tensor & ((1 << _SHIFT) - 1)
+        if begin != position:
+            kind = "overlap" if begin < position else "leave a hole"
+            return f"expected tensors without gaps, found some that {kind} at byte {min(position, begin)} of the data"
+        position = end
     if position != length:
         return f"expected tensors that fill the {length} bytes of data, found {position} bytes of tensors"
     return None

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,12 @@ BAD: dict[str, bytes] = {
     "the same name twice": packed(
         b'{"a":' + json.dumps(tensor(0, 0)).encode() + b',"a":' + json.dumps(tensor(0, 0)).encode() + b"}"
     ),
+    "the same name in two spellings": packed(
+        b'{"a":' + json.dumps(tensor(0, 0)).encode() + b',"\\u0061":' + json.dumps(tensor(0, 0)).encode() + b"}"
+    ),
+    "more after its end": packed(b"{}{}"),
+    "a comma too many": packed(b'{"a":' + json.dumps(tensor(0, 0)).encode() + b",}"),
+    "a wrong escape": packed(rb'{"\q":' + json.dumps(tensor(0, 0)).encode() + b"}"),
     "unknown field": written({"a": tensor(0, 1) | {"x": 1}}, b"x"),
     "missing field": written({"a": {"shape": [1], "data_offsets": [0, 1]}}, b"x"),
     "beyond the end": written({"a": tensor(0, 5)}, bytes(4)),
@@ -106,6 +114,28 @@ def test_a_header_longer_than_the_bound_is_not_read(tmp_path: Path) -> None:
     finally:
         os.close(descriptor)
     assert found == f"expected a header of at most {HEADER_MAX_BYTES} bytes, found one of {HEADER_MAX_BYTES + 1}"
+
+
+BOMBS: dict[str, str] = {
+    "tensors": """b",".join(b'"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}' % i for i in range(430_000))""",
+    "metadata": """b'"__metadata__":{' + b",".join(b'"%x":"a"' % i for i in range(1_800_000)) + b"}" """,
+    "lists": """b'"a":[' + b",".join(b"[]" for _ in range(8_000_000)) + b"]" """,
+    "one text": """b'"__metadata__":{"a":"' + b"\\\\n" * 12_000_000 + b'"}' """,
+}
+
+
+@pytest.mark.parametrize("entries", BOMBS.values(), ids=BOMBS)
+def test_the_longest_headers_stay_within_the_programs_memory(tmp_path: Path, entries: str) -> None:
+    write = f"b = b'{{' + {entries} + b'}}'; open(sys.argv[1], 'wb').write(len(b).to_bytes(8, 'little') + b)"
+    subprocess.run([sys.executable, "-c", f"import sys; {write}", str(tmp_path / "file")], check=True)
+    assert 20_000_000 < (tmp_path / "file").stat().st_size < HEADER_MAX_BYTES
+    look = (
+        "import os, resource, sys; from holdfast.weights.safetensors import header_problem;"
+        "header_problem(os.open(sys.argv[1], os.O_RDONLY), os.stat(sys.argv[1]).st_size);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", look, str(tmp_path / "file")], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 180 * 1024
 
 
 JSON = st.recursive(
