@@ -95,7 +95,9 @@ def run_engines(cluster: FakeCluster) -> None:
     run_deployments(cluster)
     for key, found in cluster.every(kinds.JOB).items():
         if not found.get("status"):
-            cluster.set_status(kinds.JOB, key, {"conditions": [{"type": "Complete", "status": "True"}]})
+            stamp = cluster.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+            done = {"type": "Complete", "status": "True", "lastTransitionTime": stamp}
+            cluster.set_status(kinds.JOB, key, {"conditions": [done]})
 
 
 def run_deployments(cluster: FakeCluster) -> None:

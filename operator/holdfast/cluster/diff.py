@@ -133,6 +133,8 @@ class _Comparison:
             return True
         if path in (("metadata", "labels"), ("metadata", "annotations")):
             return name.split("/")[0] != GROUP  # people and tools may mark objects, but not with our marks
+        if have == {} and len(path) > 1 and path[-2] == "volumes":
+            return False  # emptyDir: {} is a kind of volume, and there can be one only
         if have is None or have in ("", [], {}):
             return True
         default = tolerated(self._kind, path, name, desired)

@@ -158,7 +158,7 @@ class Children:
         standing = _standing(kind, live, owner, deleting=known.deleting)
         if standing is not None:
             return standing
-        if known.fetch is not None and (known.fetch.succeeded or known.fetch.failed_at is not None):
+        if known.fetch is not None and known.fetch.ended_at is not None:
             return Matched()  # a Job that has ended runs nothing any more, whatever it would be today
         return await self._repair(name, manifest, live, digest, by)
 

@@ -158,7 +158,7 @@ def _fetch(raw: Manifest, revision: int) -> FetchView:
         revision=revision,
         created=_time(_dict(raw.get("metadata")).get("creationTimestamp")),
         succeeded="Complete" in found,
-        failed_at=_time(found["Failed"].get("lastTransitionTime")) if "Failed" in found else None,
+        ended_at=next((_time(found[kind].get("lastTransitionTime")) for kind in ("Complete", "Failed") if kind in found), None),
     )
 
 
@@ -197,6 +197,7 @@ def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str
     # They run one after the other: the first that has not verified is the one at work.
     waiting = (WeightsState.WAITING, None, "") if not reports else reports[-1]
     state, reason, message = next((each for each in reports if each[0] is not WeightsState.VERIFIED), waiting)
+    cache: Manifest = next((each for each in containers if each.get("name") == _WEIGHTS), {})
     return PodView(
         name=str(metadata.get("name") or ""),
         uid=str(metadata.get("uid") or ""),
@@ -207,23 +208,36 @@ def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str
         weights_reason=reason,
         weights_message=message,
         verify=_word(metadata),
+        cache_failed_at=_failed_at(cache),
     )
 
 
 def _weights(container: Manifest) -> tuple[WeightsState, Reason | None, str]:
     """Read what the weights container last reported: a failure stands until a later run succeeds."""
-    state, last = _dict(container.get("state")), _dict(container.get("lastState"))
+    state = _dict(container.get("state"))
     ended = _dict(state.get("terminated"))
     if ended and ended.get("exitCode") == 0:
         return WeightsState.VERIFIED, None, ""
-    failed = ended or _dict(last.get("terminated"))
-    if failed and failed.get("exitCode") != 0:
+    failed = _failure(container)
+    if failed:
         return WeightsState.FAILED, *_report(failed)
     if "running" in state:
         return WeightsState.RUNNING, None, ""
     waiting = _dict(state.get("waiting"))
     text = ": ".join(str(part) for part in (waiting.get("reason"), waiting.get("message")) if part)
     return WeightsState.WAITING, None, _clean(text)
+
+
+def _failure(container: Manifest) -> Manifest:
+    """Return how the container last ended, if that was a failure; else nothing."""
+    state, last = _dict(container.get("state")), _dict(container.get("lastState"))
+    ended = _dict(state.get("terminated")) or _dict(last.get("terminated"))
+    return ended if ended and ended.get("exitCode") != 0 else {}
+
+
+def _failed_at(container: Manifest) -> datetime | None:
+    failed = _failure(container)
+    return _time(failed.get("finishedAt")) if failed else None
 
 
 def _word(metadata: Manifest) -> str | None:

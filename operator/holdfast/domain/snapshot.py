@@ -81,6 +81,8 @@ class PodView:
     weights_message: str = ""
     verify: str | None = None
     """The word with which it was last told to hash its bytes anew."""
+    cache_failed_at: datetime | None = None
+    """When the container that looks into the cache failed; None if it did not, or for another container's failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,8 @@ class FetchView:
     revision: int
     created: datetime
     succeeded: bool = False
-    failed_at: datetime | None = None
-    """When it was given up; its pods are restarted long before."""
+    ended_at: datetime | None = None
+    """When it succeeded or, long after its pods were first restarted, was given up; None while it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

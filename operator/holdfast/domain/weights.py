@@ -68,21 +68,40 @@ def failures(snapshot: Snapshot) -> tuple[PodView, ...]:
 
 
 def to_renew(snapshot: Snapshot, now: datetime) -> tuple[int, ...]:
-    """Return the revisions whose Job has to go so that another one fetches: it failed, or its claim is not the one of today."""
+    """Return the revisions whose Job has to go so that another one fetches.
+
+    It failed; or its claim is not the one of today; or a pod found since that what it fetched is not what was approved any more.
+    """
     return tuple(
         fetch.revision
         for fetch in snapshot.fetches
-        if _is_lost(snapshot, fetch) or (fetch.failed_at is not None and now >= fetch.failed_at + RETRY)
+        if _is_lost(snapshot, fetch) or _is_spoilt(snapshot, fetch) or (_failed(fetch) and now >= _retry(fetch))
     )
 
 
 def next_wake(snapshot: Snapshot) -> datetime | None:
     """Return when the next failed Job is due."""
-    return min((fetch.failed_at + RETRY for fetch in snapshot.fetches if fetch.failed_at is not None), default=None)
+    return min((_retry(fetch) for fetch in snapshot.fetches if _failed(fetch)), default=None)
 
 
 def _by_name(pods: Iterable[PodView]) -> list[PodView]:
     return sorted(pods, key=lambda pod: pod.name)
+
+
+def _failed(fetch: FetchView) -> bool:
+    return fetch.ended_at is not None and not fetch.succeeded
+
+
+def _retry(fetch: FetchView) -> datetime:
+    return (fetch.ended_at or fetch.created) + RETRY
+
+
+def _is_spoilt(snapshot: Snapshot, fetch: FetchView) -> bool:
+    """Whether a pod failed on the cache after the Job had filled it. The kubelet tries again with growing delays, so this does too."""
+    if not fetch.succeeded or fetch.ended_at is None:
+        return False
+    pods = (pod for pod in snapshot.pods if pod.revision == fetch.revision and not pod.deleting)
+    return any(pod.cache_failed_at is not None and pod.cache_failed_at > fetch.ended_at for pod in pods)
 
 
 def _is_lost(snapshot: Snapshot, fetch: FetchView) -> bool:

@@ -288,3 +288,23 @@ def test_what_changes_an_answer_is_a_difference_of_a_pod(change: Callable[[Manif
     pod = pod_from(template)
     change(pod["spec"])
     assert str(pod_difference(template, pod)).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("want", "have"),
+    [
+        ({"persistentVolumeClaim": {"claimName": "weights"}}, {"emptyDir": {}}),
+        ({"emptyDir": {}}, {"persistentVolumeClaim": {"claimName": "weights"}}),
+    ],
+    ids=["a claim instead of an empty folder", "an empty folder instead of a claim"],
+)
+def test_a_volume_of_another_kind_is_replaced_and_not_added_to(want: Manifest, have: Manifest) -> None:
+    def deployment(volume: Manifest) -> Manifest:
+        spec = {"volumes": [{"name": "weights", **volume}]}
+        return {"metadata": {"name": "chat-1"}, "spec": {"template": {"spec": spec}}}
+
+    live = deployment(have)
+    assert first_difference(kinds.DEPLOYMENT, deployment(want), live)
+    assert first_difference(kinds.DEPLOYMENT, deployment(want), deployment({**have, **want}))
+    found = repaired(kinds.DEPLOYMENT, deployment(want), live)
+    assert found["spec"]["template"]["spec"]["volumes"] == [{"name": "weights", **want}]

@@ -196,6 +196,46 @@ async def test_another_claim_is_filled_again(cluster: FakeCluster) -> None:
     assert status(cluster)["weights"][0]["kept"] == "Durable"
 
 
+def report(cluster: FakeCluster, *, container: str = "weights") -> None:
+    """Let a pod of the engine find, now, that the cache is not what was approved."""
+    stamp = cluster.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    message = '{"reason": "WeightsMismatch", "message": "tiny.gguf: expected aa, found bb"}'
+    failed = {"exitCode": 3, "message": message, "finishedAt": stamp}
+    labels = {"holdfast.dev/component": "engine", "holdfast.dev/deployment": NAME, "holdfast.dev/revision": "1"}
+    pod = Key(NAMESPACE, "another-pod")
+    cluster.put(kinds.POD, {"metadata": {"namespace": NAMESPACE, "name": pod.name, "labels": labels}, "spec": {}})
+    cluster.set_status(kinds.POD, pod, {"initContainerStatuses": [{"name": container, "state": {"terminated": failed}}]})
+
+
+async def test_a_cache_that_was_spoilt_is_fetched_again_once_for_each_finding(cluster: FakeCluster) -> None:
+    process = await approved(cluster)
+    await process.settle(run_engines)
+    first = uid(cluster)
+    cluster.advance(100)
+    report(cluster)
+    await process.settle(run_engines)
+    assert condition(cluster, "Pinned")["reason"] == "WeightsMismatch"
+    cluster.advance(6)
+    await process.settle(run_engines)
+    second = uid(cluster)
+    assert second != first
+    cluster.advance(600)  # the kubelet waits before it starts the pod's container again
+    await process.settle(run_engines)
+    assert uid(cluster) == second
+
+
+async def test_a_finding_on_the_owner_s_own_volume_fetches_nothing(cluster: FakeCluster) -> None:
+    process = await approved(cluster)
+    await process.settle(run_engines)
+    first = uid(cluster)
+    cluster.advance(100)
+    report(cluster, container="weights-tokenizer")
+    await process.settle(run_engines)
+    cluster.advance(6)
+    await process.settle(run_engines)
+    assert uid(cluster) == first
+
+
 async def test_another_type_of_cache_leaves_no_job_behind(cluster: FakeCluster) -> None:
     process = await approved(cluster)
     await process.settle(run_engines)

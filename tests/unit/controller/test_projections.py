@@ -1,7 +1,6 @@
 """What is read from wire objects."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
@@ -145,7 +144,7 @@ def job(*conditions: Manifest) -> Manifest:
     [
         ((), False, False),
         (({"type": "SuccessCriteriaMet", "status": "True"},), False, False),
-        (({"type": "Complete", "status": "True"},), True, False),
+        (({"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-21T09:30:00Z"},), True, False),
         (({"type": "Failed", "status": "False"},), False, False),
         (({"type": "Failed", "status": "True", "lastTransitionTime": "2026-11-21T09:30:00Z"},), False, True),
     ],
@@ -155,7 +154,8 @@ def test_a_job_has_ended_when_a_condition_says_so(conditions: tuple[Manifest, ..
     assert isinstance(found, LiveObject)
     assert found.fetch is not None
     assert (found.fetch.revision, found.fetch.succeeded) == (1, succeeded)
-    assert found.fetch.failed_at == (datetime(2026, 11, 21, 9, 30, tzinfo=UTC) if failed else None)
+    ended = found.fetch.ended_at is not None and not found.fetch.succeeded
+    assert ended is failed
 
 
 def test_a_mismatch_is_reported_in_the_words_of_the_pod() -> None:
