@@ -130,6 +130,7 @@ def test_a_request_is_opened_and_a_restart_writes_nothing(
         assert first.writes() > 0
         assert first.samples("holdfast_resolutions_total") == {("Resolved",): 1}
         assert first.samples("holdfast_deployment_phase") == {(NAME, space.name, "AwaitingApproval"): 1}
+        first.until(lambda: first.samples("holdfast_upstream_checks_total") == {("Checked",): 1}, "a look upstream")
         first.rest()
     finally:
         assert first.end() == 0
