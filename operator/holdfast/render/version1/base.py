@@ -53,11 +53,15 @@ def literal(arguments: Sequence[str]) -> list[str]:
 
 
 def together(deployment: str, serving: Serving) -> dict[str, Any] | None:
-    """Return the affinity that keeps all pods of a deployment on one node, if its claim can be mounted on one only."""
+    """Return the affinity that keeps all pods of a deployment on one node, if its claim can be mounted on one only.
+
+    A Job follows the engines: it asks for no accelerator itself, and would take the claim to a node that has none. The first
+    engine goes where it fits, because a pod that its own term selects need not wait for another (InterPodAffinity).
+    """
     cache = serving.cache
     if cache is None or cache.type is not CacheType.PERSISTENT_VOLUME_CLAIM or cache.access_mode == "ReadWriteMany":
         return None
-    term = {"labelSelector": {"matchLabels": {names.LABEL_DEPLOYMENT: deployment}}, "topologyKey": "kubernetes.io/hostname"}
+    term = {"labelSelector": {"matchLabels": labels(names.COMPONENT_ENGINE, deployment)}, "topologyKey": "kubernetes.io/hostname"}
     return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
