@@ -64,6 +64,7 @@ class Reason(StrEnum):
     SOURCE_MISMATCH = "SourceMismatch"
     WEIGHTS_MISMATCH = "WeightsMismatch"
     WEIGHTS_UNAVAILABLE = "WeightsUnavailable"
+    ENGINE_MISMATCH = "EngineMismatch"
     # Durable
     WEIGHTS_OWNED = "WeightsOwned"
     WEIGHTS_UPSTREAM = "WeightsUpstream"

@@ -116,8 +116,8 @@ class Cluster:
         path = f"/apis/apps/v1/namespaces/{quote(self.namespace, safe='')}/replicasets/{quote(name, safe='')}"
         return self._maybe(path, asked)
 
-    def annotate(self, deployment: str, name: str, value: str) -> None:
-        """Set an annotation of a ModelDeployment, and nothing else of it (RFC 7386)."""
+    def annotate(self, deployment: str, name: str, value: str | None) -> None:
+        """Set an annotation of a ModelDeployment, or take it away, and nothing else of it (RFC 7386)."""
         asked = Asked(verb="annotate", resource=DEPLOYMENTS, name=deployment, namespace=self.namespace)
         body = {"metadata": {"annotations": {name: value}}}
         self._call("PATCH", self._path(DEPLOYMENTS, deployment), asked, body=body, content="application/merge-patch+json")

@@ -1,5 +1,6 @@
 """What a command has at hand: the terminal, the environment, the clocks and the cluster. Tests give their own."""
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,14 +24,16 @@ class Session:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        unique: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.terminal = terminal
         self.environ = environ
         self.program = program
         self.now = now
         self.monotonic = monotonic
+        self.unique = unique
         self.verbose = False
-        self._sleep = sleep
+        self.sleep = sleep
 
     @contextmanager
     def cluster(self, *, kubeconfig: str | None, context: str | None, namespace: str | None) -> Iterator[Cluster]:
@@ -42,7 +45,7 @@ class Session:
         from holdfast.cli import kubeconfig as files
 
         connection = files.load(kubeconfig=kubeconfig, context=context, namespace=namespace, environ=self.environ)
-        cluster = Cluster(connection, monotonic=self.monotonic, sleep=self._sleep)
+        cluster = Cluster(connection, monotonic=self.monotonic, sleep=self.sleep)
         try:
             yield cluster
         finally:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Cli:
         self.environ = {"HOME": str(home), "PATH": ""}
         self.monotonic: Callable[[], float] = itertools.count(0.0, 0.05).__next__
         self.naps: list[float] = []
+        self.unique: Callable[[int], str] = secrets.token_hex
 
     def __call__(self, *arguments: str, typed: str | None = None, program: str = "holdfast") -> Result:
         """Run one command; `typed` is what the person types, on a terminal; without it stdin is none."""
@@ -56,6 +58,7 @@ class Cli:
             now=lambda: NOW,
             monotonic=self.monotonic,
             sleep=self.naps.append,
+            unique=self.unique,
         )
         code = main(arguments, session=session)
         captured = self._capsys.readouterr()

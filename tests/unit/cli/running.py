@@ -84,6 +84,23 @@ def run(api: ApiStandIn, name: str) -> None:
     api.put("pods", name, metadata={"labels": labels, "ownerReferences": [owner]}, spec=spec, status=status)
 
 
+def answering(api: ApiStandIn, *, told: bool = True, **fields: Any) -> None:
+    """Let the operator hand the question on, and the sidecar of every pod answer it; `fields` are what it says otherwise."""
+
+    def answer(deployment: Object) -> None:
+        word = deployment["metadata"]["annotations"].get(names.ANNOTATION_VERIFY)
+        if word is None or not told:
+            return
+        for pod in api.listed("pods", lambda _: True)[0]:
+            name = pod["metadata"]["name"]
+            change(api, "pods", name, "metadata", "annotations", to={names.ANNOTATION_VERIFY: word})
+            said = {"verify": word, "outcome": "verified", "message": "model: verified 1 files, 1000 bytes by sha256"}
+            said |= {"ready": True, "engine": "the engine is what was approved", "reported": {"version": "0.32.0"}}
+            api.logs[name, "identity"] = 'started\n{"level": "info"}\n' + json.dumps(said | fields) + "\n"
+
+    api.on_annotate = answer
+
+
 def change(api: ApiStandIn, resource: str, name: str, *path: Any, to: Any) -> None:
     """Set one field of an object, as somebody who should not."""
     item = api.get(resource, name)
@@ -99,4 +116,4 @@ def pinned(text: str) -> str:
     return f"registry.example/engine@sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-__all__ = ["ENGINE", "NAME", "POD", "change", "names", "pinned", "run", "served"]
+__all__ = ["ENGINE", "NAME", "POD", "answering", "change", "names", "pinned", "run", "served"]

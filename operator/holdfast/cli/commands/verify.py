@@ -1,6 +1,6 @@
 """``holdfast verify``."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from holdfast.cli.cluster import Cluster
+    from holdfast.cli.session import Session
     from holdfast.cli.verify.finding import Verified
 
 
 EXAMPLES: Final = (
     "holdfast verify support-chat",
+    "holdfast verify support-chat --no-bytes",
     "holdfast verify support-chat -o json",
 )
 
@@ -25,6 +27,12 @@ EXAMPLES: Final = (
 def verify(
     ctx: typer.Context,
     name: Name,
+    no_bytes: Annotated[
+        bool, typer.Option("--no-bytes", help="Ask no pod: leave out what engines report and what the bytes are.")
+    ] = False,
+    timeout: Annotated[
+        int, typer.Option("--timeout", metavar="SECONDS", min=1, max=86_400, help="Seconds for all pods to hash their bytes.")
+    ] = 3600,
     output: OutputForm = Output.TEXT,
     namespace: Namespace = None,
     context: Context = None,
@@ -34,8 +42,9 @@ def verify(
     """Check that what runs is what was approved, link by link.
 
     The digest of each revision is computed anew and compared with the decision that approved it; every object with what Holdfast
-    renders; every pod with its template, its image and what its weights containers said. It ends at the first difference, with
-    exit status 1. Nothing is changed.
+    renders; every pod with its template, its image and what its weights containers said. Then every pod is asked what its engine
+    reports, and hashes every byte that the engine sees, behind its other work: for that the ModelDeployment is annotated for as
+    long as it takes, which the role edit allows. It ends at the first difference, with exit status 1.
     """
     from holdfast.cli.verify.finding import DifferenceError
 
@@ -45,7 +54,7 @@ def verify(
     difference: DifferenceError | None = None
     with session.cluster(kubeconfig=kubeconfig, context=context, namespace=namespace) as cluster:
         try:
-            for verified in _checks(cluster, name):
+            for verified in _checks(session, cluster, name, None if no_bytes else timeout):
                 done.append(verified)
                 if output is Output.TEXT:
                     terminal.line(f"{verified.check:<9} {verified.about}: {verified.message}")
@@ -59,9 +68,9 @@ def verify(
         terminal.line(f"verified: what runs of {name} is what was approved", style="bold")
 
 
-def _checks(cluster: "Cluster", name: str) -> "Iterator[Verified]":
+def _checks(session: "Session", cluster: "Cluster", name: str, timeout: int | None) -> "Iterator[Verified]":
     from holdfast.cli import objects
-    from holdfast.cli.verify import identity, pods, rendered, views
+    from holdfast.cli.verify import identity, pods, rendered, replies, views
 
     raw = cluster.deployment(name)
     found = objects.deployment(raw)
@@ -76,6 +85,11 @@ def _checks(cluster: "Cluster", name: str) -> "Iterator[Verified]":
     yield from rendered.check(cluster, deployment, by_number, engines)
     running: list[dict[str, Any]] = []
     yield from pods.check(cluster, deployment, by_number, engines, running)
+    if timeout is None:
+        return
+    word = f"{session.now():%Y%m%dT%H%M%SZ}-{session.unique(4)}"
+    with session.terminal.progress(f"waiting for the pods of {name} to hash their bytes"):
+        yield from replies.ask(cluster, name, running, word, timeout=timeout, monotonic=session.monotonic, sleep=session.sleep)
 
 
 def _data(name: str, done: "list[Verified]", difference: Any) -> dict[str, Any]:
