@@ -129,7 +129,8 @@ def test_a_request_is_opened_and_a_restart_writes_nothing(
         first.until(lambda: space.phase() == "AwaitingApproval", "a request")
         assert first.writes() > 0
         assert first.samples("holdfast_resolutions_total") == {("Resolved",): 1}
-        assert first.samples("holdfast_deployment_phase") == {(NAME, space.name, "AwaitingApproval"): 1}
+        phase = {(NAME, space.name, "AwaitingApproval"): 1}
+        first.until(lambda: first.samples("holdfast_deployment_phase") == phase, "the phase among the metrics")
         first.until(lambda: first.samples("holdfast_upstream_checks_total") == {("Checked",): 1}, "a look upstream")
         first.rest()
     finally:
