@@ -73,7 +73,12 @@ def advice(found: Deployment, program: str) -> list[str]:
         case phase if phase in BUSY:
             return [f"{program} abort {name}"]
         case _:
-            return [f"{program} resume {name}"] if rejected else []
+            return [f"{program} resume {name}"] if rejected else [f"{program} propose {name}"] if _moved(found) else []
+
+
+def _moved(found: Deployment) -> bool:
+    conditions = found.status.conditions or []
+    return any(condition.type is ConditionType.UPSTREAM_MOVED and condition.status == "True" for condition in conditions)
 
 
 def show(terminal: Terminal, found: Deployment, program: str, now: datetime) -> None:

@@ -96,6 +96,19 @@ def stable(api: ApiStandIn) -> tuple[str, str]:
     return old, new
 
 
+def moved_upstream(api: ApiStandIn) -> None:
+    """Revision 1 serves, and its branch moved on."""
+    digest = revised(api, 1, "a")
+    deployed(
+        api,
+        ModelDeploymentStatus(
+            phase=Phase.STABLE,
+            stable=RevisionRole(revision=1, digest=digest, approved_by="alice@example.com"),
+            conditions=[_condition(ConditionType.UPSTREAM_MOVED, Reason.UPSTREAM_MOVED, "branch main is at ffffffffffff")],
+        ),
+    )
+
+
 def fallen_back(api: ApiStandIn) -> str:
     """Revision 1 is stable, and all traffic goes to an external. It never had a request. Returns its digest."""
     digest = revised(api, 1, "a")

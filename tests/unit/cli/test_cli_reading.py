@@ -64,6 +64,13 @@ def test_one_deployment_is_shown_with_everything_that_is_needed_to_decide(cli: C
     ]
 
 
+def test_what_moved_upstream_can_be_proposed(cli: Cli, api: ApiStandIn) -> None:
+    states.moved_upstream(api)
+    out = cli("status", states.NAME).out
+    assert "True    UpstreamMoved: branch main is at ffffffffffff" in out
+    assert "holdfast propose support-chat -n team-a" in out
+
+
 def test_in_a_fallback_what_serves_is_not_what_is_stable(cli: Cli, api: ApiStandIn) -> None:
     states.fallen_back(api)
     out = cli("status", states.NAME).out
