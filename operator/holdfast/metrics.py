@@ -18,7 +18,7 @@ from prometheus_client import (
 from holdfast.api.decision import Gate
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.names import Key
-from holdfast.api.reasons import Phase, Reason, RefusalReason
+from holdfast.api.reasons import ConditionType, Phase, Reason, RefusalReason
 from holdfast.cluster.kinds import Kind
 from holdfast.controller.observer import Observer, Outcome
 from holdfast.controller.queue import WorkQueue
@@ -26,6 +26,7 @@ from holdfast.controller.upstream import UpstreamWatch
 
 _SERIES: Final = 5000
 """ModelDeployments with series of their own; those beyond are counted by phase only, so that Prometheus is not flooded."""
+_DRIFTS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED)
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG: Final = (1, 10, 60, 600, 3600, 4 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600)
 
@@ -60,6 +61,8 @@ class Metrics(Observer):
             "holdfast_upstream_finding", "1 while something upstream is no longer as pinned.", "namespace", "name", "reason"
         )
         self._weights = self._counter("holdfast_weights_failures", "Pods whose weights were refused or missing.", "reason")
+        self._quarantined = self._counter("holdfast_drift_pods", "Pods that were taken out of traffic.", "reason")
+        self._drift = self._gauge("holdfast_drift", "1 while a pod is not what was approved.", "namespace", "name", "reason")
         self._phases = self._gauge("holdfast_deployments", "ModelDeployments by phase.", "phase")
         self._phase = self._gauge(
             "holdfast_deployment_phase", "1 for the phase that a ModelDeployment is in.", "namespace", "name", "phase"
@@ -82,6 +85,7 @@ class Metrics(Observer):
         )
         self._known: dict[Key, tuple[Phase, bool]] = {}
         self._upstream: dict[Key, frozenset[Reason]] = {}
+        self._drifted: dict[Key, Reason] = {}
         self._shown: set[Key] = set()
         for phase in Phase:
             self._phases.labels(phase)
@@ -134,6 +138,9 @@ class Metrics(Observer):
     def weights_failed(self, reason: Reason) -> None:  # noqa: D102
         self._weights.labels(reason).inc()
 
+    def quarantined(self, reason: Reason) -> None:  # noqa: D102
+        self._quarantined.labels(reason).inc()
+
     def upstream_checked(self, outcome: str, requests: int, at: datetime | None) -> None:  # noqa: D102
         self._checks.labels(outcome).inc()
         self._asked.inc(requests)
@@ -142,6 +149,7 @@ class Metrics(Observer):
 
     def deployment(self, key: Key, status: ModelDeploymentStatus | None) -> None:  # noqa: D102
         self._findings(key, status)
+        self._drifts(key, status)
         now = (status.phase or Phase.PENDING, status.fallback is not None) if status is not None else None
         before = self._known.pop(key, None)
         if now is not None:
@@ -176,6 +184,18 @@ class Metrics(Observer):
             self._found.labels(reason).inc()
             if len(self._upstream) <= _SERIES:
                 self._finding.labels(*key, reason).set(1)
+
+    def _drifts(self, key: Key, status: ModelDeploymentStatus | None) -> None:
+        found = (each for each in (status.conditions or [] if status is not None else []) if each.type is ConditionType.PINNED)
+        pinned = next(found, None)
+        now = pinned.reason if pinned is not None and pinned.status == "False" and pinned.reason in _DRIFTS else None
+        before = self._drifted.pop(key, None)
+        if now is not None:
+            self._drifted[key] = now
+        if before is not None and before != now:
+            self._drift.remove(*key, before)
+        if now is not None:
+            self._drift.labels(*key, now).set(1)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

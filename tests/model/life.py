@@ -67,6 +67,7 @@ STAGES: Final[dict[str, Stage]] = {
     "soak": Stage("start the canary", _an_hour_passes, "AwaitingPromotion"),
     "promote": Stage("soak", lambda it: it.people.approve("Promote"), "Stable"),
     "fall back": Stage("promote", lambda it: it.people.fall_back(), "Fallback"),
+    "a pod is changed": Stage("promote", lambda it: it.nodes.change(0), "Stable"),
     "resume": Stage("fall back", lambda it: it.people.decide("Resume"), "Stable"),
     # no
     "reject the first": Stage("declare", lambda it: it.people.decide("Reject"), "Pending"),

@@ -3,6 +3,7 @@
 Each part of it is a method, so that a test decides what happens when; `act` is all of it at once, in a world without trouble.
 """
 
+import json
 from itertools import count
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from model.fake_cluster import FakeCluster
 Manifest = dict[str, Any]
 _KUBELET: Final = "holdfast.test/kubelet"
 """A finalizer that stands for the kubelet: a pod is gone when it has ended, not when somebody deletes it."""
+_TEMPLATE: Final = "holdfast.test/template"
+"""An annotation that stands for the label pod-template-hash: which template a pod is of."""
+CHANGED: Final = "holdfast.test/changed"
+"""An annotation of the pods that somebody changed."""
 
 
 class Nodes:
@@ -66,7 +71,7 @@ class Nodes:
                 self.delete(key)
         for key, deployment in live.items():
             mine = [(name, pod) for name, pod in pods.items() if _owner(pod) == deployment["metadata"]["uid"]]
-            current = [name for name, pod in mine if not _leaving(pod) and pod["spec"] == _bound(deployment)]
+            current = [name for name, pod in mine if not _leaving(pod) and _is_of(pod, deployment)]
             old = [name for name, pod in mine if not _leaving(pod) and name not in current]
             wanted = deployment["spec"]["replicas"]
             for name in [*current[wanted:], *old]:
@@ -88,6 +93,7 @@ class Nodes:
             status = {
                 "observedGeneration": found["metadata"]["generation"],
                 "replicas": len(mine),
+                "updatedReplicas": sum(_is_of(pod, found) for pod in mine),
                 "readyReplicas": sum(_ready(pod) for pod in mine),
             }
             if found.get("status") != status:
@@ -100,6 +106,7 @@ class Nodes:
             "namespace": key.namespace,
             "name": name,
             "labels": template["metadata"]["labels"],
+            "annotations": {_TEMPLATE: json.dumps(_bound(deployment), sort_keys=True)},
             "finalizers": [_KUBELET],
             "ownerReferences": [{"kind": "Deployment", "name": key.name, "uid": deployment["metadata"]["uid"]}],
         }
@@ -133,7 +140,8 @@ class Nodes:
         for key, pod in list(self.cluster.view(kinds.POD).items()):
             if pod["metadata"]["labels"][names.LABEL_COMPONENT] != names.COMPONENT_ENGINE:
                 continue
-            ready = _engine_of(pod) not in self.broken
+            quarantined = names.ANNOTATION_QUARANTINE in pod["metadata"]["annotations"]  # its sidecar heeds that
+            ready = _engine_of(pod) not in self.broken and not quarantined
             status = {
                 "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
                 "containerStatuses": [{"name": "engine", "state": {"running": {}}}],
@@ -141,6 +149,18 @@ class Nodes:
             }
             if pod.get("status") != status:
                 self.cluster.set_status(kinds.POD, key, status)
+
+    def change(self, number: int) -> None:
+        """Change an engine's pod, if there is any, as an admission webhook can."""
+        pods = {key: pod for key, pod in self.cluster.view(kinds.POD).items() if not _leaving(pod) and is_engine(pod)}
+        if pods:
+            self.cluster.edit(kinds.POD, sorted(pods)[number % len(pods)], _preload)
+
+    def replace_changed(self) -> None:
+        """Delete the pods that somebody changed, as a person does who read why they have no traffic."""
+        for key, pod in list(self.cluster.view(kinds.POD).items()):
+            if CHANGED in pod["metadata"].get("annotations", {}):
+                self.delete(key)
 
     def endpoints(self, cluster: str) -> int:
         """Return how many healthy endpoints an Envoy cluster has."""
@@ -212,6 +232,22 @@ class Nodes:
 def _bound(deployment: Manifest) -> Manifest:
     """Return the spec of a Deployment's pods, on a node."""
     return {**deployment["spec"]["template"]["spec"], "nodeName": "node-1"}
+
+
+def _is_of(pod: Manifest, deployment: Manifest) -> bool:
+    """Whether a pod is of a Deployment's current template."""
+    return bool(pod["metadata"]["annotations"][_TEMPLATE] == json.dumps(_bound(deployment), sort_keys=True))
+
+
+def is_engine(pod: Manifest) -> bool:
+    """Whether a pod is one of an engine."""
+    return bool(pod["metadata"]["labels"][names.LABEL_COMPONENT] == names.COMPONENT_ENGINE)
+
+
+def _preload(pod: Manifest) -> None:
+    pod["metadata"]["annotations"][CHANGED] = "yes"
+    (engine,) = pod["spec"]["containers"]
+    engine["env"] = [*engine["env"], {"name": "LD_PRELOAD", "value": "/tmp/other.so"}]
 
 
 def _owner(pod: Manifest) -> str:

@@ -18,7 +18,7 @@ from holdfast.domain.artifacts import artifacts_digest
 from holdfast.render.gateway.layout import ROUTES_FILE
 from model.envoys import revision_of, routes_of
 from model.fake_cluster import Call, FakeCluster
-from model.nodes import Nodes
+from model.nodes import CHANGED, Nodes
 from model.people import People
 
 _DIGEST: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -31,6 +31,8 @@ _MAY: Final[Mapping[Kind, frozenset[tuple[str, str]]]] = {
     kinds.EVENT: frozenset({("create", "")}),
 }
 """What the operator may do to kinds that are not its children."""
+_OURS: Final = (names.ANNOTATION_CONFIG, names.ANNOTATION_QUARANTINE, names.ANNOTATION_VERIFY)
+"""Annotations of pods that the operator sets."""
 _TRYING: Final = frozenset(
     {"Preparing", "Shifting", "Soaking", "AwaitingPromotion", "Promoting", "Aborting", "Fallback"},
 )
@@ -91,6 +93,8 @@ class Witness:
         self._expect(may is None or (call.verb, call.subresource) in may, f"{what}: not the operator's to do")
         if call.kind in (*kinds.OWN, kinds.POD) and before is not None and after is not None:
             self._expect(_owners_part(before) == _owners_part(after), f"{what}: changes what is not the operator's")
+        if call.kind is kinds.POD and after is not None:
+            self._judge_pod(what, before, after)
         if call.kind is kinds.DEPLOYMENT:
             self._judge_deployment(what, before, after)
         elif call.kind is kinds.MODEL_REVISION and after is not None:
@@ -99,6 +103,14 @@ class Witness:
             self._expect(not (before.get("status") or {}).get("state"), f"{what}: settled twice")
         elif call.kind is kinds.MODEL_DEPLOYMENT and before is not None and after is not None:
             Transitions(self, what, before, after).judge()
+
+    def _judge_pod(self, what: str, before: Manifest | None, after: Manifest) -> None:
+        """Only a pod that is not what was approved is taken out of traffic, and only once."""
+        marks = after["metadata"].get("annotations", {})
+        earlier = (before or {"metadata": {}})["metadata"].get("annotations", {})
+        if marks.get(names.ANNOTATION_QUARANTINE) != earlier.get(names.ANNOTATION_QUARANTINE):
+            self._expect(names.ANNOTATION_QUARANTINE not in earlier, f"{what}: out of traffic twice")
+            self._expect(CHANGED in marks, f"{what}: out of traffic, and it is what was approved")
 
     def _judge_deployment(self, what: str, before: Manifest | None, after: Manifest | None) -> None:
         """No pin, no pod; and a template is a function of the revision and of ``spec.serving``, whatever the operator's version."""
@@ -286,10 +298,9 @@ def decisions_of(revision: Manifest) -> list[Mapping[str, Any]]:
 
 
 def _owners_part(manifest: Manifest) -> Manifest:
-    """Return what belongs to whoever made the object: all but status, what the API server counts, and the annotations for pods."""
+    """Return what belongs to whoever made the object: all but status, what the API server counts, and our annotations."""
     metadata = {name: value for name, value in manifest["metadata"].items() if name not in ("resourceVersion", "annotations")}
-    ours = (names.ANNOTATION_CONFIG, names.ANNOTATION_VERIFY)
-    marks = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name not in ours}
+    marks = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name not in _OURS}
     return {
         **{name: value for name, value in manifest.items() if name != "status"},
         "metadata": {**metadata, "annotations": marks},

@@ -172,6 +172,10 @@ class ControllerPromises(RuleBasedStateMachine):
         elif children:
             cluster.edit(kind, key, mark if how == "mark" or kind is kinds.POD_DISRUPTION_BUDGET else spoil)
 
+    @rule(number=st.integers(0, 3))
+    def a_webhook_changes_a_pod(self, number: int) -> None:
+        self.place.nodes.change(number)
+
     @rule(seconds=st.sampled_from([0.3, 1, 6, 31, 61, 601, 3601]))
     def time_passes(self, seconds: float) -> None:
         self.place.cluster.advance(seconds)
@@ -282,7 +286,7 @@ class ControllerPromises(RuleBasedStateMachine):
         if stable is None or people.phase == "Fallback":
             return
         revision = self.place.cluster.view(kinds.MODEL_REVISION)[Key(KEY.namespace, f"{KEY.name}-{stable['revision']}")]
-        self.letter = revision["spec"]["model"]["source"]["commit"][0]
+        self.letter = revision["spec"]["model"]["source"]["huggingFace"]["commit"][0]
         people.declare(self.letter)
         self._run(self.operator.settle())
         self.promises_hold()
@@ -348,6 +352,7 @@ class ControllerPromises(RuleBasedStateMachine):
         cluster, nodes = self.place.cluster, self.place.nodes
         cluster.heal()
         nodes.broken.clear()
+        nodes.replace_changed()
         nodes.slow.clear()
         self.operator.deaf.clear()
         self.operator.gates.hurry()

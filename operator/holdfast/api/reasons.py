@@ -65,6 +65,7 @@ class Reason(StrEnum):
     WEIGHTS_MISMATCH = "WeightsMismatch"
     WEIGHTS_UNAVAILABLE = "WeightsUnavailable"
     ENGINE_MISMATCH = "EngineMismatch"
+    POD_DRIFTED = "PodDrifted"
     # Durable
     WEIGHTS_OWNED = "WeightsOwned"
     WEIGHTS_UPSTREAM = "WeightsUpstream"

@@ -39,5 +39,8 @@ class Observer:
     def upstream_checked(self, outcome: str, requests: int, at: datetime | None) -> None:
         """The Hub was asked what it publishes; the outcome is ``Checked`` or a `Reason`, and `at` is the time of an answer."""
 
+    def quarantined(self, reason: Reason) -> None:
+        """A pod that is not what was approved was taken out of traffic."""
+
     def weights_failed(self, reason: Reason) -> None:
         """The weights container of a pod reported a failure."""

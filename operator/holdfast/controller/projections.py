@@ -17,6 +17,7 @@ from holdfast.cluster import kinds
 from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Manifest
 from holdfast.controller.records import LiveObject, PodRecord, Unreadable, Value, pack
+from holdfast.domain.drift import shape
 from holdfast.domain.snapshot import (
     ApprovalView,
     DeploymentView,
@@ -32,6 +33,8 @@ _WEIGHTS: Final = "weights"
 """Name of the container that fetches and verifies, and the beginning of those that verify one volume each."""
 _WEIGHTS_IN: Final = {names.COMPONENT_ENGINE: "initContainerStatuses", names.COMPONENT_WEIGHTS: "containerStatuses"}
 """Where pods report it, by their component."""
+_ENGINE: Final = "engine"
+_IDENTITY: Final = "identity"
 _MESSAGE_LENGTH: Final = 512
 _WORD: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
@@ -144,6 +147,8 @@ def _engine(raw: Manifest, revision: int) -> EngineView:
         revision=revision,
         replicas=int(spec.get("replicas", 1)),
         ready_replicas=int(status.get("readyReplicas") or 0) if current else 0,
+        shape=shape(_dict(_dict(spec.get("template")).get("spec"))),
+        settled=current and status.get("updatedReplicas") == status.get("replicas"),
     )
 
 
@@ -184,15 +189,16 @@ def _pod(raw: Manifest) -> PodRecord:
         deleting=deleting,
         address=status.get("podIP"),
         config=_dict(metadata.get("annotations")).get(names.ANNOTATION_CONFIG),
-        view=_pod_view(metadata, status, ready, _WEIGHTS_IN[component]) if component in _WEIGHTS_IN else None,
+        view=_pod_view(raw, ready, component) if component in _WEIGHTS_IN else None,
     )
 
 
-def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str) -> PodView | None:
+def _pod_view(raw: Manifest, ready: bool, component: str) -> PodView | None:
+    metadata, status = _dict(raw.get("metadata")), _dict(raw.get("status"))
     revision = _number(_dict(metadata.get("labels")).get(names.LABEL_REVISION))
     if revision is None:
         return None
-    containers = status.get(weights_in) or []
+    containers = status.get(_WEIGHTS_IN[component]) or []
     reports = [_weights(each) for each in containers if str(each.get("name") or "").split("-")[0] == _WEIGHTS]
     # They run one after the other: the first that has not verified is the one at work.
     waiting = (WeightsState.WAITING, None, "") if not reports else reports[-1]
@@ -209,7 +215,27 @@ def _pod_view(metadata: Manifest, status: Manifest, ready: bool, weights_in: str
         weights_message=message,
         verify=_word(metadata),
         cache_failed_at=_failed_at(cache),
+        image_id=_image_id(status),
+        shape=shape(_dict(raw.get("spec"))) if component == names.COMPONENT_ENGINE else None,
+        mismatch=_mismatch(status),
+        quarantine=_clean(str(_dict(metadata.get("annotations")).get(names.ANNOTATION_QUARANTINE) or "")) or None,
     )
+
+
+def _image_id(status: Manifest) -> str | None:
+    found = (each.get("imageID") for each in status.get("containerStatuses") or [] if each.get("name") == _ENGINE)
+    return _clean(str(next(found, None) or "")) or None
+
+
+def _mismatch(status: Manifest) -> str | None:
+    """Read what the sidecar found; it ends once, and its last end stays in the pod's status."""
+    found = (each for each in status.get("initContainerStatuses") or [] if each.get("name") == _IDENTITY)
+    sidecar: Manifest = next(found, {})
+    for state in (_dict(sidecar.get("state")), _dict(sidecar.get("lastState"))):
+        report = _json(_dict(state.get("terminated")).get("message"))
+        if report.get("reason") == Reason.ENGINE_MISMATCH:
+            return _clean(str(report.get("message") or ""))
+    return None
 
 
 def _weights(container: Manifest) -> tuple[WeightsState, Reason | None, str]:
@@ -249,14 +275,19 @@ def _word(metadata: Manifest) -> str | None:
 def _report(terminated: Manifest) -> tuple[Reason, str]:
     """Read the termination message: ``{"reason": …, "message": …}``, or what the kubelet says of a container that left none."""
     text = str(terminated.get("message") or "")
-    try:
-        report = json.loads(text)
-    except ValueError:
-        report = None
-    if isinstance(report, dict) and report.get("reason") in (Reason.WEIGHTS_MISMATCH, Reason.WEIGHTS_UNAVAILABLE):
+    report = _json(text)
+    if report.get("reason") in (Reason.WEIGHTS_MISMATCH, Reason.WEIGHTS_UNAVAILABLE):
         return Reason(report["reason"]), _clean(str(report.get("message") or ""))
     why = f"the weights container ended with {terminated.get('reason') or 'Error'}, exit code {terminated.get('exitCode')}"
     return Reason.WEIGHTS_UNAVAILABLE, _clean(f"{why}: {text}" if text else why)
+
+
+def _json(text: object) -> dict[str, Any]:
+    """Read a termination message; what is no JSON object is an empty one."""
+    try:
+        return _dict(json.loads(str(text or "")))
+    except ValueError:
+        return {}
 
 
 def _meta(raw: Manifest) -> Meta:

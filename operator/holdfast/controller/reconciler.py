@@ -15,7 +15,7 @@ from holdfast.api import names
 from holdfast.api.names import Key
 from holdfast.api.reasons import ConditionType
 from holdfast.cluster import kinds
-from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, NotFound, Transient
+from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, Failure, NotFound, Transient
 from holdfast.cluster.port import Cluster, Manifest
 from holdfast.controller.children import Children, Matched, Owner
 from holdfast.controller.mirror import Mirror
@@ -28,6 +28,7 @@ from holdfast.controller.snapshots import Blind, Snapshots
 from holdfast.controller.upstream import UpstreamWatch
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
+from holdfast.domain import drift
 from holdfast.domain.plan import Plan
 from holdfast.domain.proposal import current_desired
 from holdfast.domain.snapshot import Snapshot
@@ -121,6 +122,8 @@ class Reconciler:
         now = self._cluster.now()
         plan = self._decide(snapshot, now)
         self._ask(key, snapshot, plan)
+        if plan.quarantine and await self._quarantine(key, plan):
+            return None
         if plan.write is not None and not self._troubled_before(key, snapshot):
             await self._writes.execute(snapshot, plan.write, now)
             return None
@@ -128,6 +131,31 @@ class Reconciler:
         matched = await self._match(key, snapshot, plan)
         self._matched[key] = replace(matched, changed=False)
         return plan if matched == before and plan.write is None else None
+
+    async def _quarantine(self, key: Key, plan: Plan) -> bool:
+        """Take pods out of traffic that are not what was approved; return whether anything is different now.
+
+        Watches tell of pods and of their Deployment in any order, so both are read past the mirror first. Nothing else waits for
+        this: a person may be about to use the kill switch.
+        """
+        try:
+            for pod in plan.quarantine:
+                await self._writer.refresh(kinds.POD, Key(key.namespace, pod.pod), by=key)
+            for child in self._mirror.children(key):
+                if child.engine is not None:
+                    await self._writer.refresh(child.kind, child.key, by=key)
+            snapshot = self._snapshots.build(key, self._matched.get(key, Matched()))
+            if not isinstance(snapshot, Snapshot):
+                return True
+            for found in drift.drifts(snapshot):
+                await self._writes.quarantine(snapshot, found)
+        except (Conflict, NotFound):
+            raise
+        except Failure as failure:
+            logger.error("pod stays in traffic", extra={"deployment": key, "error": str(failure)})
+            self._queue.add_after(key, RETRY_REJECTED)
+            return False
+        return True
 
     def _troubled_before(self, key: Key, snapshot: Snapshot) -> bool:
         """Whether, after a start, the children must be looked at before the status may say that all is well.

@@ -15,7 +15,8 @@ from holdfast.cluster.events import Recorder, Regarding
 from holdfast.cluster.port import Manifest
 from holdfast.controller.observer import Observer
 from holdfast.controller.writer import Writer
-from holdfast.domain.plan import CreateRevision, SettleApproval, Write, WriteRevisionStatus, WriteStatus
+from holdfast.domain.drift import Drift
+from holdfast.domain.plan import CreateRevision, Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
 from holdfast.domain.snapshot import Meta, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,23 @@ class Writes:
                     self._observer.refused(write.status.reason)
             case WriteStatus():
                 await self._write_status(snapshot, write, now)
+
+    async def quarantine(self, snapshot: Snapshot, found: Drift) -> None:
+        """Take a pod out of traffic, and tell of it; the pod itself stays as it is.
+
+        Raises:
+            Failure: it did not happen, or (Transient) perhaps did.
+        """
+        meta = snapshot.deployment.meta
+        pod = Key(meta.key.namespace, found.pod)
+        annotations = {names.ANNOTATION_QUARANTINE: found.text}
+        await self._writer.annotate(kinds.POD, pod, uid=found.uid, annotations=annotations, by=meta.key)
+        self._observer.quarantined(found.reason)
+        extra = {"deployment": meta.key, "pod": found.pod, "reason": found.reason, "told": found.message}
+        logger.error("pod out of traffic", extra=extra)
+        regarding = Regarding(kind=kinds.MODEL_DEPLOYMENT, key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
+        message = f"pod {found.pod} is out of traffic until it is replaced: {found.message}"
+        await self._recorder.record(regarding, [Note(type="Warning", reason=found.reason, message=message)])
 
     def forget(self, key: Key) -> None:
         """Forget a ModelDeployment that is gone."""

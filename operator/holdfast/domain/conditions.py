@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from holdfast.api.deployment import Condition, ModelDeploymentStatus, RequestState, WeightsKept
 from holdfast.api.reasons import ConditionType, Phase, Reason
-from holdfast.domain import lookup, proposal, routing, upstream, weights
+from holdfast.domain import drift, lookup, proposal, routing, upstream, weights
 from holdfast.domain.rollout import next_wake
 from holdfast.domain.snapshot import ResolutionFailed, Snapshot, WeightsState
 
@@ -136,6 +136,9 @@ def _pinned(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding:
     for pod in weights.failures(snapshot):
         if pod.weights_reason is not None:
             return _Finding("False", pod.weights_reason, f"pod {pod.name}: {pod.weights_message}")
+    drifted = drift.told(snapshot)
+    if drifted is not None:
+        return _Finding("False", *drifted)
     desired, resolution = status.desired, snapshot.resolution
     wanted = proposal.declared(snapshot)
     if desired is None or desired.declared != wanted:

@@ -8,7 +8,7 @@ when no write is left: intent is persisted before its effect.
 from datetime import datetime
 
 from holdfast.api.deployment import Desired
-from holdfast.domain import approvals, capacity, conditions, proposal, rollout, upstream, weights
+from holdfast.domain import approvals, capacity, conditions, drift, proposal, rollout, upstream, weights
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import CreateRevision, Plan, Write, WriteRevisionStatus, WriteStatus
 from holdfast.domain.proposal import Unresolved
@@ -46,6 +46,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         engines=capacity.engines(snapshot),
         remove=capacity.removable(snapshot),
         renew=weights.to_renew(snapshot, now),
+        quarantine=drift.drifts(snapshot),
         wake_at=min((time for time in times if time is not None), default=None),
     )
 

@@ -12,6 +12,7 @@ from holdfast.api.approval import ModelApprovalStatus
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.reasons import Reason
 from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus
+from holdfast.domain.drift import Drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,5 +79,7 @@ class Plan:
     """Revisions that run and no longer may: no gateway pod can route to them."""
     renew: tuple[int, ...] = ()
     """Revisions whose Job is deleted, so that another one fetches their files."""
+    quarantine: tuple[Drift, ...] = ()
+    """Pods that are not what was approved: they may get no further request."""
     wake_at: datetime | None = None
     """When to decide again though nothing changed."""

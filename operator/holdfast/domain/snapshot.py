@@ -58,6 +58,10 @@ class ApprovalView:
     status: ModelApprovalStatus
 
 
+Shape = tuple[tuple[str, str], ...]
+"""What is compared of a pod's spec: fields, each with a digest of its value (`holdfast.domain.drift.shape`)."""
+
+
 class WeightsState(StrEnum):
     """What a pod's weights container last reported."""
 
@@ -83,6 +87,13 @@ class PodView:
     """The word with which it was last told to hash its bytes anew."""
     cache_failed_at: datetime | None = None
     """When the container that looks into the cache failed; None if it did not, or for another container's failure."""
+    image_id: str | None = None
+    """Image of the engine as the node reports it."""
+    shape: Shape | None = None
+    mismatch: str | None = None
+    """What the sidecar found wrong with the engine's own report."""
+    quarantine: str | None = None
+    """Annotation: why the pod may get no requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +103,10 @@ class EngineView:
     revision: int
     replicas: int
     ready_replicas: int
+    shape: Shape | None = None
+    """Of its pods' template."""
+    settled: bool = False
+    """Whether every pod is of the current template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,56 @@ def test_an_approval_is_read() -> None:
 
 
 def test_an_engine_has_the_pods_that_were_asked_for_and_those_that_are_ready() -> None:
-    assert engine_of(engine(observedGeneration=1, readyReplicas=1)) == EngineView(revision=1, replicas=2, ready_replicas=1)
+    found = engine_of(engine(observedGeneration=1, readyReplicas=1))
+    assert (found.revision, found.replicas, found.ready_replicas) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "settled"),
+    [
+        ({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}, True),
+        ({"observedGeneration": 1, "replicas": 3, "updatedReplicas": 2}, False),
+        ({"observedGeneration": 0, "replicas": 2, "updatedReplicas": 2}, False),
+        ({"observedGeneration": 1, "replicas": 2}, False),
+    ],
+)
+def test_all_pods_are_of_one_template_when_the_deployment_says_so(status: Manifest, settled: bool) -> None:
+    assert engine_of(engine(**status)).settled is settled
+
+
+def identity(**state: Manifest) -> Manifest:
+    return pod(initContainerStatuses=[{"name": "identity", **state}])
+
+
+def test_what_the_sidecar_found_stays_after_it_was_started_again() -> None:
+    state = ended(3, report("EngineMismatch", "servedName: \x1b[31mother"))
+    assert view_of(identity(state=state)).mismatch == "servedName:  [31mother"
+    assert view_of(identity(state={"running": {}}, lastState=state)).mismatch == "servedName:  [31mother"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"running": {}},
+        ended(137, ""),
+        ended(1, report("InternalError", "memory.json: broken")),
+        ended(3, "[]"),
+    ],
+)
+def test_another_end_of_the_sidecar_says_nothing_of_the_engine(state: Manifest) -> None:
+    assert view_of(identity(state=state)).mismatch is None
+
+
+def test_a_pod_that_is_out_of_traffic_says_why() -> None:
+    raw = pod()
+    assert view_of(raw).quarantine is None
+    raw["metadata"]["annotations"] = {"holdfast.dev/quarantine": "PodDrifted: x\n"}
+    assert view_of(raw).quarantine == "PodDrifted: x"
+
+
+def test_the_image_that_a_node_runs_is_that_of_the_engine() -> None:
+    statuses = [{"name": "mesh", "imageID": "other"}, {"name": "engine", "imageID": "registry.example/engine@sha256:1"}]
+    assert view_of(pod(containerStatuses=statuses)).image_id == "registry.example/engine@sha256:1"
 
 
 def test_ready_pods_of_an_outdated_observation_do_not_count() -> None:
