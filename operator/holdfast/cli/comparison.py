@@ -147,7 +147,7 @@ def _show_template(terminal: Terminal, comparison: Changes) -> None:
     entry = next((entry for entry in comparison.fields if entry.field == _TEMPLATE), None)
     if entry is None:
         return
-    absent = ["(the template in the source's files)"]
+    absent = ["(no text: the engine reads it in the files, or makes the prompt itself)"] if comparison.old is not None else []
     before = entry.old.splitlines() if entry.old is not None else absent
     after = entry.new.splitlines() if entry.new is not None else absent
     terminal.line(f"  ~ {_TEMPLATE}:", style="yellow")

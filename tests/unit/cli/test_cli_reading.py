@@ -176,7 +176,7 @@ def test_diff_shows_fields_and_files_with_their_hashes(cli: Cli, api: ApiStandIn
         ),
         "  ~ chatTemplate.text:",
         "      @@ -1 +1,2 @@",
-        "      -(the template in the source's files)",
+        "      -(no text: the engine reads it in the files, or makes the prompt itself)",
         "      +one",
         "      +two",
         "",
