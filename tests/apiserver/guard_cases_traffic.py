@@ -130,6 +130,7 @@ CASES: tuple[Case, ...] = (
     denied("gets through the proxy", "dave", connect(engine("proxy"), "GET"), CONNECT, PAST),
     denied("posts through the proxy", "dave", connect(engine("proxy", prefix="http:", suffix=":8000")), CONNECT, PAST),
     denied("execs into the gateway", "dave", connect(lambda world: at("pods", world.gateway_pod, sub="exec"), command="id"), CONNECT, PAST),
+    denied("execs into what fetches", "dave", connect(at("pods", "chat-1-weights-x2x4z", sub="exec"), command="id"), CONNECT, PAST),
     denied("gets to a revision past the gateway", "dave", connect(at("services", "chat-1:http", sub="proxy")), CONNECT, PAST),
     allowed("gets to the model through the gateway", "dave", connect(at("services", "chat:http", sub="proxy"), "GET")),
     allowed("execs under break-glass", "erin", connect(engine("exec"), command="id")),

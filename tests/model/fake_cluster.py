@@ -95,6 +95,7 @@ class FakeCluster:
         call = Call("create", kind, key)
         self._begin(call)
         if key in self._of(kind):
+            self._end(call)  # a refusal can be lost on its way like any answer
             raise AlreadyExists(f"{kind.resource} {key.name} already exists")
         created = self._add(kind, manifest)
         self._end(call)
