@@ -15,6 +15,7 @@ from holdfast.domain.pin import Difference, differences, fields_of
 _FILES_SHOWN: Final = 50
 _ONE_LINE: Final = 100
 _TEMPLATE: Final = "chatTemplate.text"
+_ORIGIN: Final = "chatTemplate.from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ def _show_template(terminal: Terminal, comparison: Changes) -> None:
     entry = next((entry for entry in comparison.fields if entry.field == _TEMPLATE), None)
     if entry is None:
         return
-    absent = ["(no text: the engine reads it in the files, or makes the prompt itself)"] if comparison.old is not None else []
+    first = any(one.field == _ORIGIN and one.old is None for one in comparison.fields)
+    absent = [] if first else ["(no text: the engine reads it in the files, or makes the prompt itself)"]
     before = entry.old.splitlines() if entry.old is not None else absent
     after = entry.new.splitlines() if entry.new is not None else absent
     terminal.line(f"  ~ {_TEMPLATE}:", style="yellow")

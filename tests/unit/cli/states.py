@@ -21,9 +21,9 @@ from unit.cli.conftest import NOW, deployed, revised
 NAME = builders.NAME
 
 
-def proposed_first(api: ApiStandIn) -> str:
+def proposed_first(api: ApiStandIn, **changes: Any) -> str:
     """Nothing serves, the first revision waits for its start. Returns its digest."""
-    digest = revised(api, 1, "a")
+    digest = revised(api, 1, "a", **changes)
     request = Request(number=1, digest=digest, revision=1, state=RequestState.OPEN)
     deployed(api, ModelDeploymentStatus(phase=Phase.AWAITING_APPROVAL, request=request, message="revision 1 waits for its owner"))
     return digest

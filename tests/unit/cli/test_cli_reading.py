@@ -256,3 +256,8 @@ def test_a_rejected_proposal_says_how_to_go_on(cli: Cli, api: ApiStandIn) -> Non
     out = cli("status", states.NAME).out
     assert "request   2, Rejected, revision 2: alice rejected revision 2" in out
     assert "    holdfast resume support-chat -n team-a" in out
+
+
+def test_diff_of_the_first_revision_shows_its_template(cli: Cli, api: ApiStandIn) -> None:
+    states.proposed_first(api, chatTemplate={"text": "one\ntwo"})
+    assert "  ~ chatTemplate.text:\n      @@ -0,0 +1,2 @@\n      +one\n      +two\n" in cli("diff", states.NAME).out
