@@ -15,6 +15,10 @@ class Kubectl:
     def __init__(self, program: Path, kubeconfig: Path) -> None:
         self._command = [str(program), f"--kubeconfig={kubeconfig}"]
 
+    def command(self, *arguments: str) -> list[str]:
+        """The command line, for who talks to the process."""
+        return [*self._command, *arguments]
+
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120.0) -> str:
         """Its output; raises TestbedError with its message if it fails."""
         result = self._run(arguments, stdin, timeout)
