@@ -37,7 +37,7 @@ VERB_BREAK_GLASS: Final = "break-glass"
 NAME_MAX_LENGTH: Final = 40
 """Longest name of a ModelDeployment: child names add at most 23 characters and stay within a DNS label (RFC 1123, 63)."""
 
-SEAL_SECRET: Final = "holdfast-seal"
+SEAL_SECRET: Final = "holdfast-seal"  # noqa: S105 - the name of an object
 """The Secret of a namespace with which its weights containers sign what they verified. Created once; the operator never reads it."""
 SEAL_KEY: Final = "key"
 

@@ -96,7 +96,8 @@ def _plain(name: bytes) -> bytes:
     """Return a name without escapes, so that one name has one spelling."""
     if b"\\" not in name:
         return name
-    return b'"' + json.loads(name).encode("utf-8", "surrogatepass") + b'"'
+    plain: str = json.loads(name)
+    return b'"' + plain.encode("utf-8", "surrogatepass") + b'"'
 
 
 def _begun(content: bytes, position: int) -> tuple[int, bool]:
