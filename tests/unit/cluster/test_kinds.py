@@ -27,8 +27,8 @@ def test_a_manifest_tells_its_kind() -> None:
 
 
 def test_other_kinds_are_none_of_our_business() -> None:
-    with pytest.raises(ValueError, match="unknown kind Secret of v1"):
-        kinds.of({"apiVersion": "v1", "kind": "Secret"})
+    with pytest.raises(ValueError, match="unknown kind Ingress of networking.k8s.io/v1"):
+        kinds.of({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"})
 
 
 def test_of_our_own_kinds_all_are_seen_and_of_others_only_what_carries_our_mark() -> None:
