@@ -170,7 +170,7 @@ class Resolutions:
             except HubError as error:
                 asked.answer = self._failed(asked, error.reason, str(error), error.retry_after)
             except Exception:
-                logger.exception("resolving failed", extra={"question": asked.what})
+                logger.exception("resolving failed", extra={"question": asked.what[:512]})
                 message = "Holdfast failed on what the source answered; its log has the details"
                 asked.answer = self._failed(asked, Reason.INTERNAL_ERROR, message, None)
         asked.task = None
