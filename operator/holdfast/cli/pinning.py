@@ -165,7 +165,7 @@ def resolved_or_refused(name: str, model: Model, found: Mapping[str, Found], *, 
         resolved = resolve_model(name, model, found)
     except UnreadableError as error:
         raise CommandError(f"{where} would not start: {'; '.join([*told, str(error)])}") from error
-    told += problems(resolved)
+    told += [*checks.size_problems(resolved), *problems(resolved)]
     if told:
         raise CommandError(f"{where} would not start: {'; '.join(told)}")
     return resolved

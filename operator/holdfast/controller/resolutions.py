@@ -20,7 +20,7 @@ from holdfast.api.revision import Platform, Recorded, ResolvedModel
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Renderer, Resolver
 from holdfast.controller.queue import Priority, WorkQueue
-from holdfast.domain.checks import problems
+from holdfast.domain.checks import problems, size_problems
 from holdfast.domain.pin import declared_digest, resolve_model
 from holdfast.domain.questions import questions
 from holdfast.domain.snapshot import ResolutionFailed, Resolved
@@ -200,7 +200,7 @@ class Resolutions:
         except UnreadableError as error:
             told.append(f"spec.model: {error}")
         else:
-            told += self._renderer.problems(resolved)
+            told += [*size_problems(resolved), *self._renderer.problems(resolved)]
         if resolved is not None and not told:
             return Resolved(declared=declared, model=resolved, recorded=_recorded(found["source"], image))
         return ResolutionFailed(

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from holdfast.api.found import Found
+from holdfast.api.manifest import MANIFEST_MAX_BYTES
 from holdfast.api.model import Clock, EngineType, Model, RemoteCode
+from holdfast.api.revision import ResolvedModel
 from holdfast.domain import texts
+from holdfast.domain.artifacts import artifacts_bytes
 from holdfast.domain.texts import UnreadableError
 
 _CLOCK = "strftime_now"
@@ -24,6 +27,17 @@ def problems(model: Model, found: Mapping[str, Found]) -> list[str]:
         except UnreadableError as error:
             told.append(f"spec.model: {error}")
     return list(dict.fromkeys(told))
+
+
+def size_problems(model: ResolvedModel) -> list[str]:
+    """Return why the lists of files of a resolved model are too long together: one ConfigMap takes them to the pods."""
+    size = len(artifacts_bytes(model))
+    if size <= MANIFEST_MAX_BYTES:
+        return []
+    told = (
+        f"spec.model: the lists of files of all its parts are {size} bytes long together, and {MANIFEST_MAX_BYTES} are the most"
+    )
+    return [f"{told}; choose the files that the engine needs with include"]
 
 
 def _code(model: Model, found: Mapping[str, Found]) -> Iterator[str]:

@@ -7,7 +7,8 @@ import pytest
 from builders import ENGINE_IMAGE
 from holdfast.api.found import Found
 from holdfast.api.model import Model
-from holdfast.domain.checks import problems
+from holdfast.domain.checks import problems, size_problems
+from holdfast.domain.pin import resolve_model
 from unit.pin.answers import CONFIG, found
 
 FOREIGN = {"auto_map": {"AutoModel": "other/code--modeling.Model"}}
@@ -133,6 +134,20 @@ def test_the_owners_own_template_may_not_ask_for_the_date_either() -> None:
     (problem,) = told({"source": found({})}, chatTemplate={"text": CLOCK})
     assert problem.startswith("spec.model.chatTemplate.text asks for today's date")
     assert told({"source": found({})}, chatTemplate={"text": CLOCK, "clock": "Allowed"}) == []
+
+
+def test_lists_that_no_config_map_holds_together_are_refused() -> None:
+    paths = [f"{'x' * 200}/{number}.safetensors" for number in range(1500)]
+    wire = {
+        "source": {"huggingFace": {"repository": "lab/model", "commit": "a" * 40}},
+        "draftModel": {"source": hub("lab/draft"), "tokens": 3},
+        "engine": {"type": "VLLM", "image": ENGINE_IMAGE},
+    }
+    small = {"source": found({}, *paths, read=False), "draftModel.source": found({}, "model.safetensors", read=False)}
+    assert size_problems(resolve_model("chat", Model.parse(wire), small)) == []
+    large = {**small, "draftModel.source": found({}, *paths, read=False)}
+    (problem,) = size_problems(resolve_model("chat", Model.parse(wire), large))
+    assert problem.startswith("spec.model: the lists of files of all its parts are ")
 
 
 def test_a_malformed_file_is_told_and_the_rest_is_still_checked() -> None:
