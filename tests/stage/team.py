@@ -114,7 +114,8 @@ class Team:
 
     def pods(self, name: str, revision: int | None = None) -> list[Wire]:
         """Return the engine pods that are not on their way out."""
-        selector = f"holdfast.dev/deployment={name}" + (f",holdfast.dev/revision={revision}" if revision is not None else "")
+        selector = f"holdfast.dev/component=engine,holdfast.dev/deployment={name}"
+        selector += f",holdfast.dev/revision={revision}" if revision is not None else ""
         found = self.admin.get("pods", "--namespace", self.namespace, "--selector", selector)
         return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
