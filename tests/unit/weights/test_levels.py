@@ -14,7 +14,10 @@ from holdfast.weights.artifacts import ApprovedFile
 from holdfast.weights.errors import WeightsMismatchError, WeightsUnavailableError
 from holdfast.weights.inspection import Inspector
 from holdfast.weights.levels import Level
+from holdfast.weights.progress import Progress
 from holdfast.weights.seals import Seals, read_key
+from holdfast.weights.tree import check_tree
+from holdfast.weights.verification import verify_sha256
 from unit.weights.conftest import CONTENT, approved, safetensors
 from unit.weights.damage import DAMAGE, Damage
 
@@ -223,11 +226,11 @@ def test_a_seal_cannot_be_given_another_boot_without_the_key(node: Node) -> None
 
 def test_a_seal_of_another_list_of_files_is_not_trusted(node: Node) -> None:
     node.start(Level.ON_FETCH)
-    sealed = node.seal.read_bytes()
-    (node.copy / OTHER_SHARD).unlink()
-    fewer = replace(node, files=[file for file in node.files if file.path != OTHER_SHARD])
-    fewer.seal.write_bytes(sealed)
-    assert fewer.start(Level.ON_FETCH) == "by sha256"
+    others = [replace(file, sha256="0" * 64) if file.path == SHARD else file for file in node.files]
+    approved_since = replace(node, files=others)
+    approved_since.seal.write_bytes(node.seal.read_bytes())
+    with pytest.raises(WeightsMismatchError, match=SHARD):
+        approved_since.start(Level.ON_FETCH)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"hmac":"","sealed":""}', b"\xff", b"[" * 100_000])
@@ -275,6 +278,17 @@ def test_many_boots_are_not_remembered_for_ever(node: Node) -> None:
         seal = seal.on_boot(f"boot {number}")
     assert len(seal.boot_ids) == 512
     assert seal.boot_ids[-1] == "boot 599"
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(node: Node) -> None:
+    class Touching(Progress):
+        def add(self, count: int) -> None:
+            super().add(count)
+            os.utime(node.copy / SHARD)
+
+    statuses = check_tree(node.copy, node.files)
+    with pytest.raises(WeightsMismatchError, match=f"'{SHARD}': expected that nobody writes"):
+        verify_sha256(node.copy, node.files, statuses, Touching("verifying", 1))
 
 
 def test_a_file_that_changed_this_moment_is_read_after_the_clock_went_on(node: Node) -> None:

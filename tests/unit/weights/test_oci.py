@@ -171,6 +171,16 @@ def test_a_layer_that_is_no_archive_is_refused(pod: Pod, registry: Registry, lay
     assert not pod.entry.exists()
 
 
+def test_a_layer_with_other_bytes_behind_its_files_is_refused(pod: Pod, registry: Registry) -> None:
+    layer = archive(CONTENT, compressed=False)
+    point(pod, registry.push(("application/vnd.kitops.modelkit.model.v1.tar", layer, {})))
+    (digest,) = registry.blobs
+    registry.blobs[digest] = layer[:-1] + b"x"
+    outcome = pod.fetch()
+    assert outcome.status == 3
+    assert "layer sha256:" in outcome.message
+
+
 def test_names_that_leave_the_folder_are_not_written(pod: Pod, registry: Registry) -> None:
     evil = archive({"../escape": b"x", "/tmp/escape": b"x", "nested/../../escape": b"x"} | CONTENT)
     point(pod, registry.push((MODELKIT, evil, {})))

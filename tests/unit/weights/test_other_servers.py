@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,6 +82,7 @@ class Server:
 
     def __init__(self, *replies: Reply) -> None:
         self.ranges: list[str | None] = []
+        self.times: list[float] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -92,6 +94,7 @@ class Server:
             def do_GET(self) -> None:
                 asked = self.headers.get("Range")
                 server.ranges.append(asked)
+                server.times.append(time.monotonic())
                 status, headers, body = replies[min(len(server.ranges), len(replies)) - 1](asked)
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(body)), "Connection": "close", **headers}.items():
@@ -195,6 +198,17 @@ def test_segments_that_are_wrong_once_are_brought_again(fetched: Fetched) -> Non
     server, content = fetched(good, lying, good, connections=3)
     assert content == CONTENT
     assert len(server.ranges) == 14
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_no_request_follows_the_last_one_of_a_window(fetched: Fetched) -> None:
+    def last_one(asked: str | None) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = good(asked)
+        return status, headers | {"RateLimit": '"resolvers";r=0;t=0'}, body
+
+    server, content = fetched(last_one, good)
+    assert content == CONTENT
+    assert server.times[1] - server.times[0] >= 1.0  # the header's whole seconds are rounded down
 
 
 def test_an_answer_without_a_length_is_taken(fetched: Fetched) -> None:

@@ -113,6 +113,15 @@ def test_a_volumes_list_is_itself_verified(pod: Pod, folder: Path) -> None:
     assert "not the approved one" in outcome.message
 
 
+def test_a_list_cannot_name_itself(pod: Pod, folder: Path) -> None:
+    itself = {"holdfast-manifest.json": b"[]"}
+    pod.list_artifacts(artifact(CONTENT | itself, VOLUME))
+    (folder / "holdfast-manifest.json").write_bytes(itself["holdfast-manifest.json"])
+    outcome = pod.verify("--only=model", f"--folder={folder}")
+    assert outcome.status == 3
+    assert "which is the list itself" in outcome.message
+
+
 def test_a_volume_without_a_list_is_said_to_have_none(pod: Pod, folder: Path) -> None:
     own_list(pod, folder)
     (folder / "holdfast-manifest.json").unlink()
