@@ -98,7 +98,7 @@ def render(deployment: Object, revision: ModelRevisionSpec, what: str) -> list[O
     try:
         made = [*renderer.shared_objects(view), *renderer.engine_objects(view, found, defaults.replicas(spec))]
     except ValueError as error:
-        raise CommandError(f"{what}: {error}; use the holdfast of the operator's version") from error
+        raise CommandError(f"{what} cannot be rendered: {error}; use the holdfast of the operator's version") from error
     return made if view.meta.uid else [_unowned(each) for each in made]
 
 
@@ -145,7 +145,8 @@ async def _resolved(name: str, spec: ModelDeploymentSpec, resolver: HubResolver)
     except HubError as error:
         raise CommandError(str(error), _CODES.get(type(error), ExitCode.FAILED)) from error
     except UnreadableError as error:
-        raise CommandError(f"spec.model: {error}") from error
+        told = f"spec.model: {error}"
+        raise CommandError(f"{name} would not start: {told}") from error
     finally:
         await resolver.close()
     told += renderer.problems(resolved)
@@ -161,7 +162,7 @@ def _view(raw: Object, what: str) -> tuple[DeploymentView, ModelDeploymentSpec]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in ("spec", *first["loc"]))
-        raise CommandError(f"{what}: {place}: {first['msg']}", ExitCode.USAGE) from error
+        raise CommandError(f"{what} cannot be understood: {place}: {first['msg']}", ExitCode.USAGE) from error
     meta = Meta(
         key=Key(str(metadata.get("namespace") or "default"), _name(raw, what)),
         uid=str(metadata.get("uid") or ""),

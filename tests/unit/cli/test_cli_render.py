@@ -79,7 +79,7 @@ def test_the_same_objects_come_from_a_file(cli: Cli, api: ApiStandIn, bare_cli: 
     [
         (("render",), 2, "give the NAME of a ModelDeployment or a file with -f, and not both"),
         (("render", NAME, "-f", "x.yaml"), 2, "and not both"),
-        (("render", "-f", "no-such-file"), 2, "no-such-file: No such file or directory"),
+        (("render", "-f", "no-such-file"), 2, "no-such-file cannot be read: No such file or directory"),
         (("render", NAME, "--revision", "7"), 3, f"{NAME} has no revision 7; there are: 1"),
         (("render", "other"), 3, "other"),
     ],

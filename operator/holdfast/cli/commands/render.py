@@ -120,4 +120,4 @@ def _text(path: str) -> str:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise CommandError(f"{path}: {why}", ExitCode.USAGE) from error
+        raise CommandError(f"{path} cannot be read: {why}", ExitCode.USAGE) from error
