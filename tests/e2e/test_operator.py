@@ -62,11 +62,18 @@ def served_two(team: Team, commits: tuple[str, str], engine: str) -> None:
     team.wait_phase(NAME, "Stable")
 
 
+def looked_upstream(team: Team, commit: str) -> bool:
+    """Whether the status tells what is published where this commit is from."""
+    sources = team.status(NAME).get("upstream", {}).get("sources", [])
+    return any(source["commit"] == commit for source in sources)
+
+
 @pytest.mark.usefixtures("alone")  # a namespace that ends still has the operator tidy up in it
 def test_a_restart_with_everything_in_place_writes_nothing(
     team: Team, commits: tuple[str, str], engine: str, operator: Operator
 ) -> None:
     served_two(team, commits, engine)
+    until(lambda: looked_upstream(team, commits[1]), what="the first look at what is published upstream")
     operator.wait_idle()
     before = contents(team)
     operator.kill()
