@@ -198,6 +198,7 @@ def _pod_view(raw: Manifest, ready: bool, component: str) -> PodView | None:
     revision = _number(_dict(metadata.get("labels")).get(names.LABEL_REVISION))
     if revision is None:
         return None
+    found_by_sidecar = _mismatch(status)
     containers = status.get(_WEIGHTS_IN[component]) or []
     reports = [_weights(each) for each in containers if str(each.get("name") or "").split("-")[0] == _WEIGHTS]
     # They run one after the other: the first that has not verified is the one at work.
@@ -217,7 +218,8 @@ def _pod_view(raw: Manifest, ready: bool, component: str) -> PodView | None:
         cache_failed_at=_failed_at(cache),
         image_id=_image_id(status),
         shape=shape(_dict(raw.get("spec"))) if component == names.COMPONENT_ENGINE else None,
-        mismatch=_mismatch(status),
+        mismatch=found_by_sidecar[1] if found_by_sidecar is not None else None,
+        mismatch_reason=found_by_sidecar[0] if found_by_sidecar is not None else Reason.ENGINE_MISMATCH,
         quarantine=_clean(str(_dict(metadata.get("annotations")).get(names.ANNOTATION_QUARANTINE) or "")) or None,
     )
 
@@ -227,14 +229,15 @@ def _image_id(status: Manifest) -> str | None:
     return _clean(str(next(found, None) or "")) or None
 
 
-def _mismatch(status: Manifest) -> str | None:
+def _mismatch(status: Manifest) -> tuple[Reason, str] | None:
     """Read what the sidecar found; it ends once, and its last end stays in the pod's status."""
     found = (each for each in status.get("initContainerStatuses") or [] if each.get("name") == _IDENTITY)
     sidecar: Manifest = next(found, {})
     for state in (_dict(sidecar.get("state")), _dict(sidecar.get("lastState"))):
         report = _json(_dict(state.get("terminated")).get("message"))
-        if report.get("reason") == Reason.ENGINE_MISMATCH:
-            return _clean(str(report.get("message") or ""))
+        for reason in (Reason.ENGINE_MISMATCH, Reason.WEIGHTS_MISMATCH):
+            if report.get("reason") == reason:
+                return reason, _clean(str(report.get("message") or ""))
     return None
 
 

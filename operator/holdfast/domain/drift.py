@@ -19,7 +19,7 @@ _PARTS: Final = ("image", "command", "args", "env", "envFrom", "volumeMounts", "
 """Fields of a container that decide what runs in it. An admission webhook can change each of them."""
 _OF_POD: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "securityContext", "ephemeralContainers")
 _USES: Final = ".uses"
-_REASONS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED)
+_REASONS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED, Reason.WEIGHTS_MISMATCH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def told(snapshot: Snapshot) -> tuple[Reason, str] | None:
             reason, message = read(pod.quarantine)
             return reason, f"pod {pod.name} is out of traffic until it is replaced: {message}"
         if pod.mismatch is not None:
-            return Reason.ENGINE_MISMATCH, f"pod {pod.name}: {pod.mismatch}"
+            return pod.mismatch_reason, f"pod {pod.name}: {pod.mismatch}"
     return None
 
 
@@ -124,7 +124,7 @@ def _found(snapshot: Snapshot) -> Iterator[tuple[PodView, Reason, str]]:
         if pod.deleting or revision is None:
             continue
         if pod.mismatch is not None:
-            yield pod, Reason.ENGINE_MISMATCH, pod.mismatch
+            yield pod, pod.mismatch_reason, pod.mismatch
             continue
         message = _image(pod, revision) or _template(pod, engines.get(pod.revision))
         if message is not None:

@@ -91,7 +91,9 @@ class PodView:
     """Image of the engine as the node reports it."""
     shape: Shape | None = None
     mismatch: str | None = None
-    """What the sidecar found wrong with the engine's own report."""
+    """What the sidecar found wrong with the engine's own report, or with the bytes that it reads."""
+    mismatch_reason: Reason = Reason.ENGINE_MISMATCH
+    """Which of the two."""
     quarantine: str | None = None
     """Annotation: why the pod may get no requests."""
 

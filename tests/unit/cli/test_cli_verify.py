@@ -119,10 +119,10 @@ BROKEN: dict[str, tuple[tuple[Any, ...], Any, str]] = {
         [{"name": "debugger", "image": "x"}],
         f"pods: Pod {POD}: spec.ephemeralContainers",
     ),
-    "another image behind the reference": (
+    "an image that nobody knows": (
         ("pods", POD, "status", "containerStatuses", 0, "imageID"),
-        pinned("other"),
-        f"pods: Pod {POD}: the engine runs from the image {pinned('other').rpartition('@')[2]}, and sha256:{'e' * 64} is pinned",
+        "",
+        f"pods: Pod {POD}: the engine runs from the image that nobody knows, and sha256:{'e' * 64} is pinned",
     ),
     "a pod that nobody controls": (
         ("pods", POD, "metadata", "ownerReferences"),
@@ -189,6 +189,16 @@ def test_what_is_missing_is_a_difference(cli: Cli, api: ApiStandIn, resource: st
     result = cli("verify", NAME, "--no-bytes")
     assert result.code == 1
     assert told in result.err
+
+
+def test_another_image_behind_the_reference_is_a_difference(cli: Cli, api: ApiStandIn) -> None:
+    served(api)
+    recorded = {"imagePlatforms": [{"platform": "linux/amd64", "digest": pinned("amd64").rpartition("@")[2]}]}
+    change(api, "modelrevisions", ENGINE, "spec", "recorded", to=recorded)
+    change(api, "pods", POD, "status", "containerStatuses", 0, "imageID", to=pinned("other"))
+    result = cli("verify", NAME, "--no-bytes")
+    assert result.code == 1
+    assert f"the engine runs from the image {pinned('other').rpartition('@')[2]}, and sha256:{'e' * 64} is pinned" in result.err
 
 
 def test_a_recorded_image_of_a_platform_is_the_pinned_one(cli: Cli, api: ApiStandIn) -> None:

@@ -158,3 +158,15 @@ def test_a_pod_that_is_leaving_is_nobodys_concern() -> None:
 )
 def test_what_a_person_wrote_is_told_too(annotation: str, expected: tuple[Reason, str]) -> None:
     assert read(annotation) == expected
+
+
+def test_other_bytes_are_told_as_such() -> None:
+    seen = snapshot(pod(mismatch="model: tiny.gguf: found other bytes", mismatch_reason=Reason.WEIGHTS_MISMATCH))
+    (found,) = drifts(seen)
+    assert found.reason is Reason.WEIGHTS_MISMATCH
+    assert told(seen) == (Reason.WEIGHTS_MISMATCH, "pod pod-1: model: tiny.gguf: found other bytes")
+    marked = snapshot(pod(quarantine=found.text))
+    assert told(marked) == (
+        Reason.WEIGHTS_MISMATCH,
+        "pod pod-1 is out of traffic until it is replaced: model: tiny.gguf: found other bytes",
+    )
