@@ -30,22 +30,28 @@ def inline(model: Model, found: Mapping[str, Found], resolved: ResolvedModel) ->
 
 
 def _with_sources(model: Model, found: Mapping[str, Found], *, files: bool) -> Model:
-    hub = model.source.hugging_face
-    if hub is None:
-        return model
-    code = [_listed(source, found[f"code[{index}]"], files=files) for index, source in enumerate(model.code or ())]
-    return model.model_copy(
-        update={"source": ModelSource(hugging_face=_listed(hub, found["source"], files=files)), "code": code or None}
-    )
+    source = model.source
+    if source.hugging_face is not None:
+        source = ModelSource(hugging_face=_repository(source.hugging_face, found["source"], files=files))
+    elif source.oci is not None:
+        update = _answers(found["source"], source.oci.reference, files=files)
+        source = ModelSource(oci=source.oci.model_copy(update=update))
+    code = [_repository(each, found[f"code[{index}]"], files=files) for index, each in enumerate(model.code or ())]
+    return model.model_copy(update={"source": source, "code": code or None})
 
 
-def _listed(source: HuggingFaceSource, found: Found, *, files: bool) -> HuggingFaceSource:
-    digest = {"manifest_digest": found.source.manifest_digest}
+def _repository(source: HuggingFaceSource, found: Found, *, files: bool) -> HuggingFaceSource:
+    update = _answers(found, source.repository, files=files)
+    return source.model_copy(update={**update, "include": None} if files else update)
+
+
+def _answers(found: Found, name: str, *, files: bool) -> dict[str, object]:
+    digest: dict[str, object] = {"manifest_digest": found.source.manifest_digest}
     if not files:
-        return source.model_copy(update=digest)
+        return digest
     listed = found.source.files or []
     if len(listed) > DECLARED_FILES_MAX:
         raise CommandError(
-            f"{source.repository} has {len(listed)} files, and a manifest lists at most {DECLARED_FILES_MAX}; choose with --include"
+            f"{name} has {len(listed)} files, and a manifest lists at most {DECLARED_FILES_MAX}; choose with --include"
         )
-    return source.model_copy(update={**digest, "include": None, "files": listed})
+    return {**digest, "files": listed}

@@ -13,7 +13,8 @@ class Remarks:
     """Comments, by the place where they stand. They inform the reader and mean nothing to Kubernetes."""
 
     head: tuple[str, ...]
-    commit: str
+    version: str
+    """At the commit, or at the artifact's reference."""
     manifest_digest: str
     include: str
     image: str
@@ -43,9 +44,10 @@ def yaml_text(document: dict[str, Any], remarks: Remarks) -> str:
 
     root = commented(document)
     model = root["spec"]["model"]
-    source, engine = model["source"]["huggingFace"], model["engine"]
+    source, engine = next(iter(model["source"].values())), model["engine"]
     for place, key, remark in (
-        (source, "commit", remarks.commit),
+        (source, "commit", remarks.version),
+        (source, "reference", remarks.version),
         (source, "manifestDigest", remarks.manifest_digest),
         (source, "include", remarks.include),
         (engine, "image", remarks.image),

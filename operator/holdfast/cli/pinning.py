@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from holdfast.api.model import (
     HuggingFaceSource,
     Model,
     ModelSource,
+    OciSource,
     RemoteCode,
 )
 from holdfast.api.revision import ResolvedModel, ResolvedSource
@@ -43,12 +45,16 @@ from holdfast.sources.registry import (
 )
 from holdfast.sources.registry_credentials import credentials_for
 
+ARTIFACT: Final = "oci://"
+"""What an artifact of a registry begins with, where a repository of a Hub could stand."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the person asked for; None and empty are left to the repository and the engine."""
 
     repository: str
+    """OWNER/NAME, or an artifact: ``oci://`` and its reference."""
     ref: str
     engine: EngineType | None
     image: str | None
@@ -69,7 +75,8 @@ class Pinned:
     """What it is, exactly."""
 
     name: str
-    commit: str
+    version: str
+    """The commit, or the artifact by its digest."""
     spec: ModelDeploymentSpec
     choice: Choice
     source: ResolvedSource
@@ -84,7 +91,7 @@ async def pin(wanted: Wanted, environ: Mapping[str, str]) -> Pinned:
     Raises:
         CommandError: something does not exist, may not be seen, cannot be reached, or would not work together.
     """
-    resolver = HubResolver(wanted.endpoint, token=lambda: environ.get("HF_TOKEN") or None)
+    resolver = HubResolver(wanted.endpoint, token=lambda: environ.get("HF_TOKEN") or None, https_only=False)
     try:
         return await _pin(wanted, environ, resolver)
     except (HubError, RegistryError) as error:
@@ -94,35 +101,82 @@ async def pin(wanted: Wanted, environ: Mapping[str, str]) -> Pinned:
 
 
 async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver) -> Pinned:
+    if wanted.repository.startswith(ARTIFACT):
+        return await _pin_artifact(wanted, environ, resolver)
     commit = await resolver.resolve_ref(wanted.repository, wanted.ref)
     listed = await resolver.repository_files(wanted.repository, commit)
     choice = choose(listed, repository=wanted.repository, engine=wanted.engine, file=wanted.file, include=wanted.include)
     source = _checked_source(wanted.repository, commit, choice)
+    return await _finish(
+        wanted,
+        environ,
+        resolver,
+        source=ModelSource(hugging_face=source),
+        choice=choice,
+        name=wanted.name or deployment_name(wanted.repository),
+        version=commit,
+        listed=len(listed),
+    )
+
+
+async def _pin_artifact(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver) -> Pinned:
+    if wanted.include:
+        raise CommandError("--include is for repositories of a Hub: an artifact is pinned as it was pushed", ExitCode.USAGE)
+    artifact = await _image(wanted.repository.removeprefix(ARTIFACT), environ)
+    engine = wanted.engine or (EngineType.LLAMA_CPP if wanted.file else EngineType.VLLM)
+    try:
+        source = ModelSource(oci=OciSource(reference=artifact.pinned))
+    except ValidationError as error:
+        raise CommandError(_first(error), ExitCode.USAGE) from error
+    return await _finish(
+        wanted,
+        environ,
+        resolver,
+        source=source,
+        choice=Choice(engine=engine, include=None, model_file=wanted.file),
+        name=wanted.name or deployment_name(artifact.asked.repository),
+        version=artifact.pinned,
+        listed=None,
+    )
+
+
+async def _finish(
+    wanted: Wanted,
+    environ: Mapping[str, str],
+    resolver: HubResolver,
+    *,
+    source: ModelSource,
+    choice: Choice,
+    name: str,
+    version: str,
+    listed: int | None,
+) -> Pinned:
+    """Resolve everything else, check that it works together, and write it down."""
     image = await _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
     model = _model(wanted, choice, source, image)
     found = await ask(resolver, model)
     if wanted.remote_code:
         model = model.model_copy(update={"code": await _foreign_code(resolver, wanted.repository, found["source"]) or None})
         found |= await ask(resolver, model, known=found)
-    name = wanted.name or deployment_name(wanted.repository)
-    resolved = resolved_or_refused(name, model, found, where=f"{wanted.repository} at {commit}")
+    resolved = resolved_or_refused(name, model, found, where=f"{wanted.repository} at {version}")
     model = inline(model, found, resolved) if wanted.files else with_digests(model, found)
+    answer = found["source"].source
     return Pinned(
         name=name,
-        commit=commit,
+        version=version,
         spec=ModelDeploymentSpec(model=model),
         choice=choice,
-        source=found["source"].source,
-        listed=len(listed),
+        source=answer,
+        listed=listed if listed is not None else len(answer.files or ()),
         image=image,
     )
 
 
-def _model(wanted: Wanted, choice: Choice, source: HuggingFaceSource, image: ResolvedImage) -> Model:
+def _model(wanted: Wanted, choice: Choice, source: ModelSource, image: ResolvedImage) -> Model:
     options = EngineOptions(model_file=choice.model_file) if choice.model_file else None
     try:
         return Model(
-            source=ModelSource(hugging_face=source),
+            source=source,
             remote_code=RemoteCode.PINNED if wanted.remote_code else None,
             engine=Engine(type=choice.engine, image=image.pinned, options=options),
             chat_template=ChatTemplate(clock=Clock.ALLOWED) if wanted.allow_clock else None,

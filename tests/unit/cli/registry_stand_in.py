@@ -66,14 +66,18 @@ class RegistryStandIn:
         self._manifests[repository, tag] = self._manifests[repository, digest] = body
         return digest
 
-    def push_artifact(self, repository: str, files: dict[str, bytes], *, kind: str = RAW, title: str = TITLE) -> str:
+    def push_artifact(
+        self, repository: str, files: dict[str, bytes], *, kind: str = RAW, title: str = TITLE, tag: str = "latest"
+    ) -> str:
         """Publish a ModelPack artifact with a layer for each file and return the digest of its manifest."""
         layers = []
         for path, content in files.items():
             digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
             self.blobs[digest] = content
             layers.append({"mediaType": kind, "digest": digest, "size": len(content), "annotations": {title: path}})
-        return self.push_manifest(repository, {"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers})
+        digest = self.push_manifest(repository, {"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers})
+        self._manifests[repository, tag] = self._manifests[repository, digest]
+        return digest
 
     def push_manifest(self, repository: str, manifest: object) -> str:
         """Publish a manifest as it is and return its digest."""

@@ -230,7 +230,7 @@ def test_what_a_remark_quotes_cannot_leave_its_comment() -> None:
     hostile = "main\nspec: {model: null}\n\x1b[2K # \u202e"
     spec = ModelDeploymentSpec.parse(builders.spec("a").wire())
     document = manifest("chat", None, spec)
-    remarks = Remarks(head=(hostile,), commit=hostile, manifest_digest=hostile, include=hostile, image=hostile)
+    remarks = Remarks(head=(hostile,), version=hostile, manifest_digest=hostile, include=hostile, image=hostile)
     text = yaml_text(document, remarks)
     assert yaml.safe_load(text) == document
     assert "\x1b" not in text

@@ -17,6 +17,7 @@ from holdfast.sources.hub import HubResolver
 from testbed.hub import HubServer
 from testbed.models import tiny_model
 from unit.cli.conftest import Cli
+from unit.cli.registry_stand_in import RegistryStandIn
 
 IMAGE = f"registry.invalid/lab/engine@sha256:{'1' * 64}"
 REPOSITORY = "lab/model"
@@ -126,3 +127,21 @@ def test_other_formats_of_the_same_weights_are_left_out(bare_cli: Cli, hub: HubS
     assert "include" not in model["source"]["huggingFace"]
     paths = [file.path for file in resolved(hub.url, model).source.files or ()]
     assert [path for path in paths if path.endswith((".safetensors", ".bin", ".onnx"))] == ["model.safetensors"]
+
+
+def test_an_artifact_of_a_registry_is_pinned_by_its_digest(bare_cli: Cli) -> None:
+    with RegistryStandIn() as registry:
+        digest = registry.push_artifact("models/chat", dict(tiny_model(0)), tag="v1")
+        result = bare_cli("pin", f"oci://{registry.host}/models/chat:v1", "--image", IMAGE)
+        assert result.code == 0, result.err
+        assert f"# oci://{registry.host}/models/chat:v1 on 2026-11-21" in result.out
+        document = yaml.safe_load(result.out)
+        assert document["metadata"] == {"name": "chat"}
+        source = document["spec"]["model"]["source"]["oci"]
+        assert source["reference"] == f"{registry.host}/models/chat@{digest}"
+        assert source["manifestDigest"].startswith("sha256:")
+        listed = yaml.safe_load(bare_cli("pin", f"oci://{registry.host}/models/chat:v1", "--image", IMAGE, "--files").out)
+        files = listed["spec"]["model"]["source"]["oci"]["files"]
+        assert "model.safetensors" in [file["path"] for file in files]
+        assert bare_cli("pin", f"oci://{registry.host}/models/chat:v2", "--image", IMAGE).code == 3
+        assert bare_cli("pin", f"oci://{registry.host}/models/chat:v1", "--include", "*").code == 2

@@ -38,6 +38,8 @@ def _engine(value: str | None) -> str | None:
 
 
 def _repository(value: str) -> str:
+    if value.startswith("oci://") and len(value) > len("oci://"):
+        return value
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@.+)?", value, re.ASCII):
         raise typer.BadParameter(f"{value!r} is not OWNER/NAME or OWNER/NAME@REF")
     return value
@@ -48,6 +50,7 @@ EXAMPLES: Final = (
     "holdfast pin Qwen/Qwen2.5-7B-Instruct-GGUF@main --file qwen2.5-7b-instruct-q5_k_m.gguf",
     "holdfast pin Qwen/Qwen2.5-7B-Instruct --name support-chat -n team-a | kubectl apply -f -",
     "holdfast pin Qwen/Qwen2.5-7B-Instruct --files | kubectl apply -f -",
+    "holdfast pin oci://registry.example/models/chat:v1 --image docker.io/vllm/vllm-openai:v0.11.0",
 )
 
 
@@ -68,7 +71,7 @@ def pin(
             metavar="REPO[@REF]",
             callback=_repository,
             show_default=False,
-            help="Repository on the Hub, and a branch, tag or commit of it; without one, the branch main.",
+            help="Repository on the Hub, and a branch, tag or commit of it; without one, the branch main. Or oci:// and an artifact.",
         ),
     ],
     engine: Annotated[
@@ -155,7 +158,7 @@ def pin(
     from holdfast.cli.manifest import manifest, yaml_text
 
     session = session_of(ctx, verbose=verbose)
-    asked_repository, _, ref = repository.partition("@")
+    asked_repository, _, ref = (repository, "", "") if repository.startswith(pinning.ARTIFACT) else repository.partition("@")
     wanted = pinning.Wanted(
         repository=asked_repository,
         ref=ref or "main",
@@ -178,6 +181,13 @@ def pin(
         session.terminal.raw(yaml_text(document, _remarks(wanted, pinned, session.now().astimezone(UTC).strftime("%Y-%m-%d"))))
 
 
+def _asked(wanted: "Wanted", pinned: "Pinned", today: str) -> str:
+    """Return what the person named, where that is not the version itself."""
+    if pinned.source.oci is not None:
+        return "" if "@" in wanted.repository else f"{wanted.repository} on {today}"
+    return f"{wanted.ref} on {today}" if wanted.ref != pinned.version else ""
+
+
 def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
     """Return what the manifest tells its reader about where its values come from."""
     from holdfast.api.model import EngineType
@@ -189,7 +199,7 @@ def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
     platforms = f" ({', '.join(one.platform for one in pinned.image.platforms)})" if pinned.image.platforms else ""
     return Remarks(
         head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
-        commit=f"{wanted.ref} on {today}" if wanted.ref != pinned.commit else "",
+        version=_asked(wanted, pinned, today),
         manifest_digest=f"{len(files)} of {pinned.listed} files, {words.size(sum(file.size for file in files))}",
         include=pinned.choice.why,
         image=f"{asked}{platforms}",

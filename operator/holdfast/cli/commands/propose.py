@@ -217,7 +217,7 @@ def _print(session: "Session", raw: dict[str, Any], proposal: "Proposal", output
         return
     remarks = _remarks(session, proposal)
     head = f"proposed by holdfast from {proposal.before.repository}@{remarks['commit']}"
-    told = Remarks(head=(head,), commit=remarks["commit"], manifest_digest=remarks["manifestDigest"], include="", image="")
+    told = Remarks(head=(head,), version=remarks["commit"], manifest_digest=remarks["manifestDigest"], include="", image="")
     session.terminal.raw(yaml_text(document, told))
 
 
