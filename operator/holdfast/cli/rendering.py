@@ -145,8 +145,8 @@ async def _resolved(name: str, spec: ModelDeploymentSpec, resolver: HubResolver)
     except HubError as error:
         raise CommandError(str(error), _CODES.get(type(error), ExitCode.FAILED)) from error
     except UnreadableError as error:
-        told = f"spec.model: {error}"
-        raise CommandError(f"{name} would not start: {told}") from error
+        problem = f"spec.model: {error}"
+        raise CommandError(f"{name} would not start: {problem}") from error
     finally:
         await resolver.close()
     told += renderer.problems(resolved)

@@ -27,7 +27,7 @@ def test_a_manifest_tells_its_kind() -> None:
 
 
 def test_other_kinds_are_none_of_our_business() -> None:
-    with pytest.raises(ValueError, match="unknown kind Ingress of networking.k8s.io/v1"):
+    with pytest.raises(ValueError, match=r"unknown kind Ingress of networking\.k8s\.io/v1"):
         kinds.of({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"})
 
 
