@@ -9,11 +9,12 @@ import errno
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from holdfast.weights.artifacts import ApprovedFile
@@ -85,7 +86,7 @@ class Cache:
         """Make the unfinished entry, out of what an earlier process left if there is something."""
         left = sorted(self._left(self._hex, "incoming"), key=_allocated, reverse=True)
         for folder in left:
-            if not work.folder.exists() and (folder / "files").is_dir():
+            if not work.folder.exists() and not folder.is_symlink() and (folder / "files").is_dir():
                 log("going on with what an interrupted pod left", path=folder.name)
                 if work.hold.sole:
                     folder.rename(work.folder)
@@ -94,6 +95,7 @@ class Cache:
                 work.files.mkdir(mode=0o755)
                 self._copy(folder, work)
             remove(folder)
+        _keep_only(work.files, self._files)
         work.files.mkdir(mode=0o755, parents=True, exist_ok=True)
         _make_folders(work.files, self._files)
 
@@ -187,6 +189,26 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     except OSError as error:
         log("cannot delete", level="warning", path=path.name, error=str(error))
+
+
+def _keep_only(directory: Path, files: Sequence[ApprovedFile]) -> None:
+    """Take away whatever is no approved file: what an interrupted pod left lay on a volume that others may write to."""
+    if directory.is_symlink():
+        directory.unlink()
+    expected = {file.path for file in files}
+    parents = {parent.as_posix() for path in expected for parent in PurePosixPath(path).parents}
+    for root, folders, names in os.walk(directory):  # links to directories are not followed
+        for name in [*folders, *names]:
+            path = Path(root, name)
+            mode, relative = path.lstat().st_mode, path.relative_to(directory).as_posix()
+            if stat.S_ISDIR(mode) and relative in parents:
+                continue
+            if stat.S_ISREG(mode) and relative in expected:
+                continue
+            log("something that is no approved file is deleted", level="warning", path=ascii(relative))
+            remove(path)
+            if name in folders:
+                folders.remove(name)
 
 
 def _make_folders(directory: Path, files: Sequence[ApprovedFile]) -> None:

@@ -12,8 +12,11 @@ from holdfast.weights.errors import WeightsMismatchError, WeightsUnavailableErro
 from holdfast.weights.inspection import Inspector
 from holdfast.weights.lease import Holder, Pace
 from holdfast.weights.levels import Level
+from holdfast.weights.partial import PartialFile
 from holdfast.weights.progress import Progress, log
 from holdfast.weights.seals import seal_of
+from holdfast.weights.tree import check_tree
+from holdfast.weights.verification import same_file
 
 _SPARE_BYTES: Final = 16 * 1024 * 1024  # for the file system's own use
 
@@ -96,6 +99,7 @@ class Fetcher:
             for partial in partials:
                 partial.close()
             journal.close()
+        _check_unchanged(work.files, partials)
         if cache.publish(work):
             if seals is not None:
                 observed = {partial.file.path: partial.observed for partial in partials if partial.observed is not None}
@@ -110,3 +114,13 @@ class Fetcher:
             if not cache.publish(work):
                 raise WeightsUnavailableError("other pods keep publishing copies of this model; start again")
         remove(work.folder)
+
+
+def _check_unchanged(directory: Path, partials: Sequence[PartialFile]) -> None:
+    """Raise `WeightsMismatchError` unless a finished directory has what was written and nothing else: others may write there too."""
+    statuses = check_tree(directory, [partial.file for partial in partials])
+    for partial in partials:
+        if partial.observed is None or not same_file(partial.observed.status, statuses[partial.file.path]):
+            raise WeightsMismatchError(
+                f"{partial.file.path!a}: expected the file that was fetched, found that somebody changed it"
+            )

@@ -14,7 +14,7 @@ import pytest
 
 from holdfast.weights.artifacts import Access, read_artifacts
 from holdfast.weights.cache import Cache, Work
-from holdfast.weights.errors import WeightsUnavailableError
+from holdfast.weights.errors import WeightsMismatchError, WeightsUnavailableError
 from holdfast.weights.fetch import Fetcher
 from holdfast.weights.inspection import Inspector
 from holdfast.weights.lease import Holder, Pace
@@ -23,12 +23,12 @@ from holdfast.weights.partial import PartialFile
 from testbed.hub import HubServer, OtherBytes, Slow
 from unit.weights.conftest import CONTENT, Pod
 
-SLOW = Slow(match=r"^/cdn/", times=1, bytes_per_second=600_000)
+SLOW = Slow(match=r"^/cdn/", times=1, bytes_per_second=250_000)
 WEIGHTS = "model.safetensors"
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
@@ -139,9 +139,10 @@ def test_a_link_that_stands_in_the_way_of_a_file_is_not_written_through(pod: Pod
     left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
     left.unlink()
     left.symlink_to(victim)
-    assert pod.fetch().status == 4
+    assert pod.fetch().status == 0
     assert victim.read_bytes() == b"precious"
-    assert not pod.entry.exists()
+    assert not (pod.entry / WEIGHTS).is_symlink()
+    assert pod.served() == CONTENT
 
 
 def test_fetches_that_are_killed_again_and_again_come_to_an_end(pod: Pod, hub: HubServer) -> None:
@@ -295,5 +296,55 @@ def test_a_volume_that_fails_in_the_middle_is_said_to_have(pod: Pod, monkeypatch
 
     monkeypatch.setattr(PartialFile, "write", full)
     with pytest.raises(OSError, match="No space left"):
+        in_process(pod)
+    assert not pod.entry.exists()
+
+
+@pytest.mark.parametrize("what", ["a file", "a folder", "a link in the place of a file", "a link to a folder", "a pipe"])
+def test_what_somebody_adds_to_an_interrupted_fetch_is_not_published(pod: Pod, hub: HubServer, what: str, tmp_path: Path) -> None:
+    killed(pod, hub)
+    (left,) = pod.cache.glob(".incoming-*/files")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "other.bin").write_bytes(CONTENT[WEIGHTS])
+    if what == "a file":
+        (left / "extra.py").write_text("print('hello')\n")
+    elif what == "a folder":
+        (left / "more").mkdir()
+        (left / "more" / "extra.py").write_text("print('hello')\n")
+    elif what == "a link in the place of a file":
+        (left / WEIGHTS).unlink()
+        (left / WEIGHTS).symlink_to(elsewhere / "other.bin")
+    elif what == "a link to a folder":
+        (left / "more").symlink_to(elsewhere)
+    else:
+        os.mkfifo(left / "pipe")
+    assert pod.fetch().status == 0
+    found = {path.relative_to(pod.entry).as_posix() for path in pod.entry.rglob("*") if not path.is_dir()}
+    assert found == set(CONTENT)
+    assert not any(path.is_symlink() for path in pod.entry.rglob("*"))
+    assert (elsewhere / "other.bin").read_bytes() == CONTENT[WEIGHTS]
+
+
+@pytest.mark.parametrize("change", ["flipped", "replaced"])
+def test_what_is_changed_between_the_last_byte_and_publishing_is_not_published(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    close = PartialFile.close
+
+    def meddle(self: PartialFile) -> None:
+        finished = self._descriptor is not None and self.file.path == WEIGHTS and self.observed is not None
+        close(self)
+        if finished:
+            content = bytearray(self._path.read_bytes())
+            content[1000] ^= 1
+            if change == "replaced":
+                self._path.unlink()
+            else:
+                self._path.chmod(0o644)
+            self._path.write_bytes(content)
+
+    monkeypatch.setattr(PartialFile, "close", meddle)
+    with pytest.raises(WeightsMismatchError, match=f"'{WEIGHTS}': expected the file that was fetched"):
         in_process(pod)
     assert not pod.entry.exists()
