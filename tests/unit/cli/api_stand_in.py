@@ -205,7 +205,10 @@ class _Handler(BaseHTTPRequestHandler):
         metadata: Object = {"resourceVersion": str(version)}
         if start + limit < len(items):
             metadata["continue"] = str(start + limit)
-        self._json(200, {"kind": "List", "metadata": metadata, "items": items[start : start + limit]})
+        items = items[start : start + limit]
+        if resource in OTHERS:  # the API server's own kinds do not say in lists what they are
+            items = [{name: value for name, value in item.items() if name not in ("apiVersion", "kind")} for item in items]
+        self._json(200, {"kind": "List", "metadata": metadata, "items": items})
 
     def _create(self, resource: str, namespace: str, item: Object) -> None:
         name = item["metadata"]["generateName"] + f"{len(self.api.approvals()):05}"

@@ -68,6 +68,7 @@ def _compared(cluster: Cluster, deployment: DeploymentView, desired: Object, liv
     live = live or cluster.read(kind, key.name)
     if live is None:
         raise DifferenceError(Check.OBJECTS, about, "it is missing")
+    live = {"apiVersion": kind.api_version, "kind": kind.kind, **live}  # items of a list do not say it
     owners: list[Object] = live["metadata"].get("ownerReferences") or []
     owner = next((each for each in owners if each.get("controller")), {})
     if "ownerReferences" in desired["metadata"] and owner.get("uid") != deployment.meta.uid:
