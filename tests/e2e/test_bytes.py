@@ -129,16 +129,16 @@ class TestOtherBytes:
                 hub.admin.remove_fault(broken)
         no_failures(traffic)
 
-    @pytest.mark.parametrize("tamper", ["changed", "extra", "missing", "truncated", "link"])
     def test_in_the_node_s_cache(
-        self, team: Team, commits: tuple[str, str], engine: str, node_cache: tuple[Wire, Path], tamper: str, hub: HubServer
+        self, team: Team, commits: tuple[str, str], engine: str, node_cache: tuple[Wire, Path], hub: HubServer
     ) -> None:
+        """With one kind of change; `test_tamper` has all of them."""
         cache, folder = node_cache
         serve_first(team, commits[0], engine, serving={"cache": cache})
         with team.traffic(NAME) as traffic:
             first = team.ready_pods(NAME)[0]["metadata"]["name"]
             model = next(folder.glob("**/tiny.gguf"))
-            self._tamper(model, tamper)
+            self._change(model)
             gone = hub.admin.add_fault(OtherBytes(match="/cdn/", times=None))  # nothing good can be fetched instead
             try:
                 declare(team, commits[0], engine, serving={"replicas": 2, "cache": cache})
@@ -146,7 +146,7 @@ class TestOtherBytes:
                     lambda: c if (c := team.condition(NAME, "Pinned")).get("status") == "False" else None,
                     what="the condition Pinned=False",
                 )
-                assert any(word in found["message"] for word in ("tiny.gguf", "extra.py"))
+                assert "tiny.gguf" in found["message"]
                 assert len(team.ready_pods(NAME)) == 1
                 only(traffic, "1")
             finally:
@@ -156,21 +156,10 @@ class TestOtherBytes:
         no_failures(traffic)
 
     @staticmethod
-    def _tamper(model: Path, how: str) -> None:
+    def _change(model: Path) -> None:
         """Change the cache as root of the node could. The engine that runs keeps its open file: the name gets other content."""
         content = bytearray(model.read_bytes())
-        folder = model.parent
-        folder.chmod(0o755)
-        if how == "extra":
-            (folder / "extra.py").write_text("print('hello')")
-            return
+        content[len(content) // 2] ^= 1
+        model.parent.chmod(0o755)
         model.unlink()
-        if how == "changed":
-            content[len(content) // 2] ^= 1
-            model.write_bytes(content)
-        elif how == "truncated":
-            model.write_bytes(content[:-1])
-        elif how == "link":
-            elsewhere = folder.parent / "elsewhere.gguf"
-            elsewhere.write_bytes(content)
-            model.symlink_to(elsewhere)
+        model.write_bytes(content)
