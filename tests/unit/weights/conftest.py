@@ -120,7 +120,7 @@ class Pod:
         return subprocess.Popen(self.command(verb, *extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def finish(self, process: subprocess.Popen[str]) -> Outcome:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=180)
         left = self.termination_log.read_text()
         return Outcome(
             status=process.returncode,
