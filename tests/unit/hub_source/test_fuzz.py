@@ -49,7 +49,7 @@ class Client:
     def files(self, repository: str, commit: str) -> Iterator[RepositoryFile]:
         del repository, commit
         for path, (content, large, honest) in self._files.items():
-            told = content if honest else content + b"!"
+            told = content if honest else bytes(byte ^ 1 for byte in content) or b"!"
             blob = hashlib.sha1(b"blob %d\0" % len(told) + told, usedforsecurity=False).hexdigest()
             sha256 = hashlib.sha256(told).hexdigest() if large else None
             yield RepositoryFile(path=path, size=len(told), blob=blob, sha256=sha256)
