@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.api.found import Found, Question, Taking
@@ -74,6 +74,9 @@ class Client:
     st.sampled_from(Taking),
     st.booleans(),
 )
+@example({"config.json": (b"{}", False, False)}, ["*"], Taking.SAFETENSORS, False)
+@example({"config.json": (b"{}", True, False)}, ["*"], Taking.SAFETENSORS, False)
+@example({"config.json": (b"{}", False, True), "m.py": (b"x", False, True)}, ["*"], Taking.SAFETENSORS, False)
 def test_any_tree_is_a_list_that_pods_may_write_or_an_error(
     files: dict[str, tuple[bytes, bool, bool]], include: list[str] | None, taking: Taking, python: bool
 ) -> None:
