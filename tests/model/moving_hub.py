@@ -13,7 +13,7 @@ from builders import SETTINGS
 from holdfast.api.found import Found, Question, Taking
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import File
-from holdfast.api.revision import ResolvedHuggingFace, ResolvedSource
+from holdfast.api.revision import Platform, ResolvedHuggingFace, ResolvedSource
 from holdfast.domain.snapshot import RepositoryMissing, RepositorySeen
 from holdfast.sources.hub_upstream import Look
 
@@ -49,11 +49,13 @@ class MovingHub:
     Attributes:
         asked: the repository of every question about files, in order.
         looks: the same for every look at what is published.
+        images: the image of every question to a registry.
     """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.looks: list[str] = []
+        self.images: list[str] = []
         self._moves = dict.fromkeys(REPOSITORIES, 0)
         self._gone: set[str] = set()
 
@@ -82,6 +84,11 @@ class MovingHub:
             ),
             texts=texts,
         )
+
+    async def platforms(self, image: str) -> tuple[Platform, ...]:
+        """Answer as the registry of the engine's image."""
+        self.images.append(image)
+        return (Platform(platform="linux/amd64", digest=f"sha256:{len(self.images):064x}"),)
 
     async def look(self, repository: str, commits: Collection[str]) -> Look:
         """Answer as `holdfast.controller.ports.Upstream`."""
