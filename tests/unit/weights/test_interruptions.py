@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +86,7 @@ def test_what_a_pod_on_another_node_left_is_copied_and_gone_on_with(pod: Pod, hu
     lease.write_text(json.dumps(json.loads(lease.read_text()) | {"boot": "another"}))
     with left.open("r+b") as still_open:
         (artifact,) = read_artifacts(pod.artifacts, pod.artifacts_digest)
-        replace(fetcher(pod), pace=Pace(expire=0.2)).fetch(artifact)
+        fetcher(pod).fetch(artifact)
         still_open.seek(0)
         still_open.write(b"written by one that was thought dead")
     (request,) = hub.admin.requests("GET /cdn/")
@@ -230,7 +229,8 @@ def test_a_waiting_pod_takes_over_from_a_killed_one(pod: Pod, hub: HubServer) ->
 
 def fetcher(pod: Pod) -> Fetcher:
     inspector = Inspector(level=Level.ALWAYS, seals=None, boot_id="")
-    return Fetcher(directory=pod.cache, access=Access(), inspector=inspector, holder=Holder(unique="test", boot_id="boot"))
+    holder = Holder(unique="test", boot_id="boot")
+    return Fetcher(directory=pod.cache, access=Access(), inspector=inspector, holder=holder, pace=Pace(expire=0.2))
 
 
 def in_process(pod: Pod) -> str:
