@@ -1,7 +1,7 @@
 """llama.cpp's ``llama-server``, through the public server image, whose entrypoint it is.
 
 Its command line takes a flag's value as an argument of its own, never behind ``=``. Flags as of 2026,
-tools/server/README.md. It answers whatever model name is asked for: the gateway's check of the name is the only one.
+tools/server/README.md. It answers whatever model name is asked for; the host name of the request chooses the model.
 """
 
 from typing import ClassVar, Final
