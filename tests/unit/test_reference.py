@@ -51,6 +51,25 @@ def command_line() -> Iterator[str]:
                     yield said
 
 
+def start() -> Iterator[str]:
+    """What the operator ends with when it cannot start."""
+    package = ROOT / "operator/holdfast"
+    for file in (
+        package / "settings.py",
+        package / "main.py",
+        package / "controller/resync.py",
+        package / "cluster/connection.py",
+    ):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Return(value=ast.JoinedStr() as said):
+                    yield template(said)
+                case ast.Raise(exc=ast.Call(func=ast.Name(id="Rejected" | "ValueError"), args=[said, *_])):
+                    yield template(said)
+                case _:
+                    continue
+
+
 def template(node: ast.expr) -> str:
     """The text of an expression, with … for what is put into it."""
     match node:
@@ -73,6 +92,7 @@ def template(node: ast.expr) -> str:
         ("Refused decisions", list(RefusalReason)),
         ("The command line", list(command_line())),
         ("Helm", list(chart())),
+        ("The operator's start", list(start())),
     ],
 )
 def test_every_message_is_listed_with_cause_and_cure(title: str, said: list[str]) -> None:
