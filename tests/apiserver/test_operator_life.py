@@ -21,6 +21,13 @@ async def serving(operator: Running, space: Namespace, **serving: Any) -> None:
     await operator.rest()
 
 
+def told(space: Namespace) -> list[str]:
+    """The reasons of the operator's Events."""
+    return [
+        event["reason"] for event in space.read("events")["items"] if event.get("reportingController") == "holdfast.dev/operator"
+    ]
+
+
 async def test_a_declared_model_is_served_after_its_approval_and_not_before(space: Namespace) -> None:
     async with running(space.name) as operator:
         space.declare()
@@ -31,10 +38,8 @@ async def test_a_declared_model_is_served_after_its_approval_and_not_before(spac
         await operator.until(lambda: space.exists("deployments", f"{NAME}-1"), "an engine")
         await operator.until(space.run_pods, "pods")
         await operator.until(lambda: space.phase() == "Stable", "service")
-    reasons = [
-        event["reason"] for event in space.read("events")["items"] if event.get("reportingController") == "holdfast.dev/operator"
-    ]
-    assert sorted(reasons) == ["CandidateReady", "Promoted", "Proposed", "Started"]
+        await operator.until(lambda: "Promoted" in told(space), "the last Event, which follows its status")
+    assert sorted(told(space)) == ["CandidateReady", "Promoted", "Proposed", "Started"]
 
 
 async def test_what_was_just_made_equals_what_is_desired(space: Namespace) -> None:

@@ -176,6 +176,7 @@ def test_the_log_has_one_object_per_line_and_no_traceback(
     program = Program(kubeconfig, tmp_path / "log", HOLDFAST_HUB_ENDPOINT=hub.url, HOLDFAST_NAMESPACES=space.name)
     try:
         program.until(lambda: space.phase() == "AwaitingApproval", "a request")
+        program.until(lambda: '"transition"' in program.log.read_text(), "a line about it, which follows the status")
     finally:
         program.end()
     moves = [line for line in program.lines() if line["message"] == "transition"]

@@ -80,7 +80,7 @@ async def test_a_branch_that_moves_is_seen_at_the_next_check_and_moves_nothing(
         assert rest_of(space.status()) == before
         assert space.read("modelrevisions")["items"] == revisions
         assert not space.exists("deployments", f"{NAME}-2")
-    assert told(space) == ["UpstreamMoved"]
+        await operator.until(lambda: told(space) == ["UpstreamMoved"], "its Event, which follows the status")
 
 
 async def test_a_commit_that_is_squashed_away_is_warned_of(space: Namespace, hub: HubServer, commit: str) -> None:
@@ -89,7 +89,7 @@ async def test_a_commit_that_is_squashed_away_is_warned_of(space: Namespace, hub
         await operator.until(lambda: condition(space, "UpstreamAvailable") == "True UpstreamAvailable", "a first check")
         hub.admin.squash(REPOSITORY)
         await operator.until(lambda: condition(space, "UpstreamAvailable") == "False UpstreamGone", "the warning")
-    assert "UpstreamGone" in told(space)
+        await operator.until(lambda: "UpstreamGone" in told(space), "its Event, which follows the status")
 
 
 async def test_a_restart_and_more_checks_of_what_did_not_change_write_nothing(

@@ -90,7 +90,7 @@ def test_an_engine_that_says_that_it_is_another_gets_no_further_request(bed: Tes
         traffic.after_now(50)
     no_failures(traffic)
     assert changed in names(team.pods(NAME)), "the pod is the evidence"
-    assert events(team, "EngineMismatch")
+    until(lambda: events(team, "EngineMismatch"), what="the Event, which follows the status")
     team.admin.run("delete", "pod", changed, "--namespace", team.namespace, "--wait=false")
     pinned(team)
 
@@ -107,7 +107,7 @@ def test_a_pod_that_an_admission_policy_changed_never_gets_a_request(
     assert pod["metadata"]["name"] in told["message"]
     assert "spec.containers[engine].env is not what was rendered" in told["message"]
     assert pod["metadata"]["annotations"]["holdfast.dev/quarantine"].startswith("PodDrifted: ")
-    assert events(team, "PodDrifted")
+    until(lambda: events(team, "PodDrifted"), what="the Event, which follows the status")
 
 
 def test_an_approved_pod_is_left_alone(team: Team, commits: tuple[str, str], engine: str) -> None:
