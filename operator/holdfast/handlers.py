@@ -4,8 +4,11 @@ Only events, the probe and the login are registered. kopf's change-detecting han
 every object, take minutes at the size that Holdfast is made for, or keep what is gone (docs/decisions has the figures).
 """
 
+import logging
+import os
+import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
@@ -15,6 +18,11 @@ from holdfast.cluster.errors import Failure
 from holdfast.cluster.kinds import Kind
 from holdfast.controller.assembly import Controller
 from holdfast.probes import Health
+
+logger = logging.getLogger(__name__)
+
+_END_SECONDS: Final = 10.0
+"""For kopf to end by itself once it has no credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +64,30 @@ def register(registry: kopf.OperatorRegistry, runtime: Runtime) -> None:
             raise kopf.PermanentError("; ".join(problems))
         return "ok"
 
+    refused: list[kopf.ConnectionInfo] = []
+
     @kopf.on.login(id="login", registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await _connection()
+        connection = await _connection()
+        if connection in refused:
+            _end_soon()
+        refused.append(connection)  # kopf asks again only after it was refused
+        return connection
+
+
+def _end_soon() -> None:
+    """Bound the end of a process whose credentials are refused: kopf stops, and may wait for its own watches for ever."""
+
+    def end() -> None:
+        logger.critical(
+            "the operator cannot go on", extra={"error": "the API server no longer accepts the operator's credentials"}
+        )
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(_END_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _observe(registry: kopf.OperatorRegistry, runtime: Runtime, kind: Kind) -> None:

@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from apiserver.proxy import Seen, proxy
 from apiserver.space import NAME, Namespace
 from builders import ENGINE_IMAGE, WEIGHTS_IMAGE
+from holdfast.cluster import kinds
 from testbed.hub import HubServer, seed_demo
 
 PROGRAM = Path(sys.executable).with_name("holdfast-operator")
@@ -201,6 +202,7 @@ def test_a_watch_that_ends_for_good_ends_the_process(space: Namespace, kubeconfi
         program = Program(line.kubeconfig(tmp_path), tmp_path / "log", HOLDFAST_NAMESPACES=space.name)
         try:
             program.until(program.healthy, "health")
+            program.until(lambda: len({each.path for each in line.seen if each.is_watch}) == len(kinds.WATCHED), "every watch")
             line.answer = _unauthorized
             line.interrupt()
             assert program.process.wait(timeout=30) == 1
