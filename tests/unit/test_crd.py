@@ -13,7 +13,7 @@ from pydantic import Field
 from holdfast.api import engine_environment
 from holdfast.api.base import ApiModel
 from holdfast.api.crd import KINDS, Kind, definition, main, object_schema, render
-from holdfast.api.crd_rules import regex, text
+from holdfast.api.crd_rule import regex, text
 from holdfast.api.crd_schema import UnsupportedSchemaError, at, structural_schema, walk
 from holdfast.api.engine_arguments import REFUSED, refusal
 from holdfast.api.model import EngineType

@@ -11,15 +11,9 @@ import yaml
 
 from holdfast.api.approval import ModelApprovalSpec, ModelApprovalStatus
 from holdfast.api.base import ApiModel
-from holdfast.api.crd_rules import (
-    APPROVAL_FORMATS,
-    APPROVAL_RULES,
-    DEPLOYMENT_FORMATS,
-    REVISION_RULES,
-    Rule,
-    deployment_rules,
-    regex,
-)
+from holdfast.api.crd_formats import APPROVAL_FORMATS, DEPLOYMENT_FORMATS
+from holdfast.api.crd_rule import Rule, regex
+from holdfast.api.crd_rules import APPROVAL_RULES, REVISION_RULES, deployment_rules
 from holdfast.api.crd_schema import Schema, at, structural_schema
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.names import GROUP, VERSION
