@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,13 @@ from holdfast.weights.inspection import Inspector
 from holdfast.weights.lease import Holder, Pace
 from holdfast.weights.levels import Level
 from holdfast.weights.partial import PartialFile
-from testbed.hub import HubServer, OtherBytes, Slow
-from unit.weights.conftest import CONTENT, Pod
+from testbed.hub import Drop, HubServer, OtherBytes, Slow, Stall
+from unit.weights.conftest import CONTENT, REPOSITORY, Pod
 
-SLOW = Slow(match=r"^/cdn/", times=1, bytes_per_second=250_000)
 WEIGHTS = "model.safetensors"
+STOPPED_AT = 600_000
+UNHURRIED = Slow(match=r"^/cdn/", times=1, bytes_per_second=800_000)
+"""Takes two seconds: time enough to stop the process in the middle."""
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -33,24 +37,54 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def started(pod: Pod) -> Callable[[], bool]:
-    """Whether a part of the weights is on the disk."""
+def started(pod: Pod, least: int = 1) -> Callable[[], bool]:
+    """Whether a part of the weights is on the disk and in the journal."""
 
     def check() -> bool:
-        parts = list(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
-        return bool(parts) and parts[0].stat().st_size > 0
+        journals = list(pod.cache.glob(".incoming-*/journal"))
+        # Of the files that are not empty, the weights are the last but one.
+        return bool(journals) and int.from_bytes(journals[0].read_bytes()[-16:-8], "little") >= least
 
     return check
 
 
-def killed(pod: Pod, hub: HubServer) -> None:
-    """Leave a fetch that was killed in the middle of the weights."""
-    hub.admin.add_fault(SLOW)
+def start_and_get_stuck(pod: Pod, hub: HubServer) -> subprocess.Popen[str]:
+    """Start a fetch that has everything but the end of the weights, and hears nothing more."""
+    hub.admin.add_fault(Drop(match=r"^/cdn/", after_bytes=STOPPED_AT))
+    hub.admin.add_fault(Stall(match=r"^/cdn/", skip=1, times=None))
     process = pod.start()
-    wait_for(started(pod))
-    process.kill()
-    pod.finish(process)
-    hub.admin.reset_journal()
+    wait_for(started(pod, STOPPED_AT))
+    return process
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a fetch leaves that was killed in the middle of the weights."""
+    with HubServer() as hub:
+        hub.admin.create_repo(REPOSITORY)
+        folder = tmp_path_factory.mktemp("interrupted")
+        pod = Pod(folder=folder, endpoint=hub.url, commit=hub.admin.commit(REPOSITORY, dict(CONTENT)))
+        process = start_and_get_stuck(pod, hub)
+        process.kill()
+        pod.finish(process)
+        return pod.cache
+
+
+@pytest.fixture
+def killed(pod: Pod, interrupted: Path) -> Pod:
+    """A pod whose predecessor on its volume was killed in the middle of the weights."""
+    shutil.copytree(interrupted, pod.cache, dirs_exist_ok=True)
+    return pod
+
+
+@contextmanager
+def standing_still(process: subprocess.Popen[str]) -> Iterator[None]:
+    """While the block runs, the process neither goes on nor ends."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def wait_until_waiting(process: subprocess.Popen[str]) -> None:
@@ -60,88 +94,79 @@ def wait_until_waiting(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
 def test_a_killed_fetch_publishes_nothing(pod: Pod, hub: HubServer, number: int, status: int) -> None:
-    hub.admin.add_fault(SLOW)
-    process = pod.start()
-    wait_for(started(pod))
+    process = start_and_get_stuck(pod, hub)
     process.send_signal(number)
     assert pod.finish(process).status == status
     assert not pod.entry.exists()
 
 
-def test_the_next_fetch_goes_on_at_the_byte_where_the_killed_one_stopped(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}")).stat().st_size
-    assert pod.fetch().status == 0
+def test_the_next_fetch_goes_on_at_the_byte_where_the_killed_one_stopped(killed: Pod, hub: HubServer) -> None:
+    left = next(killed.cache.glob(f".incoming-*/files/{WEIGHTS}")).stat().st_size
+    assert killed.fetch().status == 0
     (request,) = hub.admin.requests("GET /cdn/")
     assert request.range == f"bytes={left}-{len(CONTENT[WEIGHTS]) - 1}"
-    assert pod.served() == CONTENT
-    assert pod.leftovers() == []
+    assert killed.served() == CONTENT
+    assert killed.leftovers() == []
 
 
-def test_what_a_pod_on_another_node_left_is_copied_and_gone_on_with(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
+def test_what_a_pod_on_another_node_left_is_copied_and_gone_on_with(killed: Pod, hub: HubServer) -> None:
+    left = next(killed.cache.glob(f".incoming-*/files/{WEIGHTS}"))
     size = left.stat().st_size
-    lease = next(pod.cache.glob(".lease-*"))
+    lease = next(killed.cache.glob(".lease-*"))
     lease.write_text(json.dumps(json.loads(lease.read_text()) | {"boot": "another"}))
     with left.open("r+b") as still_open:
-        (artifact,) = read_artifacts(pod.artifacts, pod.artifacts_digest)
-        fetcher(pod).fetch(artifact)
+        (artifact,) = read_artifacts(killed.artifacts, killed.artifacts_digest)
+        fetcher(killed).fetch(artifact)
         still_open.seek(0)
         still_open.write(b"written by one that was thought dead")
     (request,) = hub.admin.requests("GET /cdn/")
     assert request.range == f"bytes={size}-{len(CONTENT[WEIGHTS]) - 1}"
-    assert pod.served() == CONTENT
-    assert pod.leftovers() == []
+    assert killed.served() == CONTENT
+    assert killed.leftovers() == []
 
 
-def test_files_that_a_killed_fetch_had_completed_are_not_asked_for_again(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    assert pod.fetch().status == 0
+def test_files_that_a_killed_fetch_had_completed_are_not_asked_for_again(killed: Pod, hub: HubServer) -> None:
+    assert killed.fetch().status == 0
     assert hub.admin.requests("GET /api/resolve-cache/") == []
 
 
 @pytest.mark.parametrize("where", ["first byte", "last byte"])
-def test_bytes_of_a_killed_fetch_that_were_changed_are_brought_again(pod: Pod, hub: HubServer, where: str) -> None:
-    killed(pod, hub)
-    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
+def test_bytes_of_a_killed_fetch_that_were_changed_are_brought_again(killed: Pod, where: str) -> None:
+    left = next(killed.cache.glob(f".incoming-*/files/{WEIGHTS}"))
     with left.open("r+b") as file:
         file.seek(0 if where == "first byte" else left.stat().st_size - 1)
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
-    assert pod.fetch().status == 0
-    assert pod.served() == CONTENT
+    assert killed.fetch().status == 0
+    assert killed.served() == CONTENT
 
 
-def test_wrong_bytes_after_a_resumption_never_become_an_entry(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
+def test_wrong_bytes_after_a_resumption_never_become_an_entry(killed: Pod, hub: HubServer) -> None:
     hub.admin.add_fault(OtherBytes(match=r"^/cdn/", times=None, offset=len(CONTENT[WEIGHTS]) - 1))
-    assert pod.fetch().status == 3
-    assert not pod.entry.exists()
+    assert killed.fetch().status == 3
+    assert not killed.entry.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\xff" * 4096], ids=["empty", "nonsense", "too far"])
-def test_a_journal_that_lies_does_no_harm(pod: Pod, hub: HubServer, content: bytes) -> None:
-    killed(pod, hub)
-    journal = next(pod.cache.glob(".incoming-*/journal"))
+def test_a_journal_that_lies_does_no_harm(killed: Pod, content: bytes) -> None:
+    journal = next(killed.cache.glob(".incoming-*/journal"))
     header = journal.read_bytes()[: -8 * 3]
     journal.write_bytes(header + b"\xff" * 24 if content.startswith(b"\xff") else content)
-    assert pod.fetch().status == 0
-    assert pod.served() == CONTENT
+    assert killed.fetch().status == 0
+    assert killed.served() == CONTENT
 
 
-def test_a_link_that_stands_in_the_way_of_a_file_is_not_written_through(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    victim = pod.folder / "victim"
+def test_a_link_that_stands_in_the_way_of_a_file_is_not_written_through(killed: Pod) -> None:
+    victim = killed.folder / "victim"
     victim.write_bytes(b"precious")
-    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}"))
+    left = next(killed.cache.glob(f".incoming-*/files/{WEIGHTS}"))
     left.unlink()
     left.symlink_to(victim)
-    assert pod.fetch().status == 0
+    assert killed.fetch().status == 0
     assert victim.read_bytes() == b"precious"
-    assert not (pod.entry / WEIGHTS).is_symlink()
-    assert pod.served() == CONTENT
+    assert not (killed.entry / WEIGHTS).is_symlink()
+    assert killed.served() == CONTENT
 
 
 def test_fetches_that_are_killed_again_and_again_come_to_an_end(pod: Pod, hub: HubServer) -> None:
@@ -166,31 +191,30 @@ def test_fetches_that_are_killed_again_and_again_come_to_an_end(pod: Pod, hub: H
     assert kills > 2
 
 
-def test_what_a_killed_fetch_of_another_model_left_is_kept_for_its_next_try(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    other = another(pod)
+def test_what_a_killed_fetch_of_another_model_left_is_kept_for_its_next_try(killed: Pod, hub: HubServer) -> None:
+    other = another(killed)
     assert other.fetch().status == 0
     hub.admin.reset_journal()
-    assert pod.fetch().status == 0
+    assert killed.fetch().status == 0
     (request,) = hub.admin.requests("GET /cdn/")
     assert request.range is not None
 
 
-def test_what_nobody_went_on_with_for_a_day_is_deleted(pod: Pod, hub: HubServer) -> None:
-    killed(pod, hub)
-    for path in (*pod.cache.glob(".incoming-*"), *pod.cache.glob(".incoming-*/journal")):
+def test_what_nobody_went_on_with_for_a_day_is_deleted(killed: Pod) -> None:
+    for path in (*killed.cache.glob(".incoming-*"), *killed.cache.glob(".incoming-*/journal")):
         os.utime(path, (time.time() - 90_000,) * 2)
-    assert another(pod).fetch().status == 0
-    assert [name for name in pod.leftovers() if name.startswith(".incoming")] == []
+    assert another(killed).fetch().status == 0
+    assert [name for name in killed.leftovers() if name.startswith(".incoming")] == []
 
 
 def test_a_fetch_of_another_model_leaves_running_ones_alone(pod: Pod, hub: HubServer) -> None:
-    hub.admin.add_fault(SLOW)
+    hub.admin.add_fault(UNHURRIED)
     process = pod.start()
     wait_for(started(pod))
-    for path in (*pod.cache.glob(".incoming-*"), *pod.cache.glob(".incoming-*/journal")):
-        os.utime(path, (time.time() - 90_000,) * 2)
-    assert another(pod).fetch().status == 0
+    with standing_still(process):
+        for path in (*pod.cache.glob(".incoming-*"), *pod.cache.glob(".incoming-*/journal")):
+            os.utime(path, (time.time() - 90_000,) * 2)
+        assert another(pod).fetch().status == 0
     assert pod.finish(process).status == 0
     assert pod.served() == CONTENT
 
@@ -204,22 +228,22 @@ def another(pod: Pod) -> Pod:
 
 
 def test_two_pods_fetch_once(pod: Pod, hub: HubServer) -> None:
-    hub.admin.add_fault(SLOW)
+    hub.admin.add_fault(UNHURRIED)
     first = pod.start()
     wait_for(started(pod))
-    second = pod.start()
-    wait_until_waiting(second)
+    with standing_still(first):
+        second = pod.start()
+        wait_until_waiting(second)
     assert {pod.finish(first).status, pod.finish(second).status} == {0}
     assert pod.served() == CONTENT
     assert len(hub.admin.requests("GET /cdn/")) == 1
 
 
 def test_a_waiting_pod_takes_over_from_a_killed_one(pod: Pod, hub: HubServer) -> None:
-    hub.admin.add_fault(SLOW)
-    first = pod.start()
-    wait_for(started(pod))
+    first = start_and_get_stuck(pod, hub)
     second = pod.start()
     wait_until_waiting(second)
+    hub.admin.clear_faults()
     first.kill()
     pod.finish(first)
     assert pod.finish(second).status == 0
@@ -260,21 +284,21 @@ def test_too_small_a_volume_is_said_before_anything_is_fetched(pod: Pod, hub: Hu
     assert hub.admin.requests() == []
 
 
-def test_what_is_there_already_needs_no_room(pod: Pod, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed(pod, hub)
-    (artifact,) = read_artifacts(pod.artifacts, pod.artifacts_digest)
+def test_what_is_there_already_needs_no_room(killed: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    (artifact,) = read_artifacts(killed.artifacts, killed.artifacts_digest)
     total = sum(file.size for file in artifact.files or ())
-    left = next(pod.cache.glob(f".incoming-*/files/{WEIGHTS}")).stat().st_size
+    left = next(killed.cache.glob(f".incoming-*/files/{WEIGHTS}")).stat().st_size
     monkeypatch.setattr(Cache, "_free_bytes", lambda _: total - left + 16 * 1024 * 1024)
-    in_process(pod)
-    assert pod.served() == CONTENT
+    in_process(killed)
+    assert killed.served() == CONTENT
 
 
-def test_unfinished_work_on_other_models_makes_room(pod: Pod, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed(pod, hub)
-    other = another(pod)
+def test_unfinished_work_on_other_models_makes_room(killed: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = another(killed)
     room = Cache._free_bytes
-    monkeypatch.setattr(Cache, "_free_bytes", lambda self: 0 if list(pod.cache.glob(".incoming-*/journal"))[1:] else room(self))
+    monkeypatch.setattr(
+        Cache, "_free_bytes", lambda self: 0 if list(killed.cache.glob(".incoming-*/journal"))[1:] else room(self)
+    )
     (artifact,) = read_artifacts(other.artifacts, other.artifacts_digest)
     with_boot = Fetcher(
         directory=other.cache,
@@ -301,9 +325,8 @@ def test_a_volume_that_fails_in_the_middle_is_said_to_have(pod: Pod, monkeypatch
 
 
 @pytest.mark.parametrize("what", ["a file", "a folder", "a link in the place of a file", "a link to a folder", "a pipe"])
-def test_what_somebody_adds_to_an_interrupted_fetch_is_not_published(pod: Pod, hub: HubServer, what: str, tmp_path: Path) -> None:
-    killed(pod, hub)
-    (left,) = pod.cache.glob(".incoming-*/files")
+def test_what_somebody_adds_to_an_interrupted_fetch_is_not_published(killed: Pod, what: str, tmp_path: Path) -> None:
+    (left,) = killed.cache.glob(".incoming-*/files")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "other.bin").write_bytes(CONTENT[WEIGHTS])
@@ -319,10 +342,10 @@ def test_what_somebody_adds_to_an_interrupted_fetch_is_not_published(pod: Pod, h
         (left / "more").symlink_to(elsewhere)
     else:
         os.mkfifo(left / "pipe")
-    assert pod.fetch().status == 0
-    found = {path.relative_to(pod.entry).as_posix() for path in pod.entry.rglob("*") if not path.is_dir()}
+    assert killed.fetch().status == 0
+    found = {path.relative_to(killed.entry).as_posix() for path in killed.entry.rglob("*") if not path.is_dir()}
     assert found == set(CONTENT)
-    assert not any(path.is_symlink() for path in pod.entry.rglob("*"))
+    assert not any(path.is_symlink() for path in killed.entry.rglob("*"))
     assert (elsewhere / "other.bin").read_bytes() == CONTENT[WEIGHTS]
 
 
