@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 6
     BUG = 70  # EX_SOFTWARE of sysexits.h
     INTERRUPTED = 130
+    UNREAD = 141  # 128 + SIGPIPE, as shells say it of programs that the signal ends
 
 
 MEANINGS: Final = {
@@ -28,6 +29,7 @@ MEANINGS: Final = {
     ExitCode.UNREACHABLE: "The cluster, the Hub or the registry was not reached, or kubeconfig does not lead there.",
     ExitCode.BUG: "A bug in the command line.",
     ExitCode.INTERRUPTED: "Interrupted from the keyboard. A decision that was made stays made.",
+    ExitCode.UNREAD: "What reads the output ended first, such as `head`. A decision that was made stays made.",
 }
 
 
@@ -37,3 +39,10 @@ class CommandError(Exception):
     def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class UnreadError(CommandError):
+    """Whoever read the output is gone, such as ``head`` after its last line; there is nobody to tell it."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads the output", ExitCode.UNREAD)

@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from holdfast.cli.commands import abort, approve, diff, fallback, history, pin, propose, reject, render, resume, status, verify
-from holdfast.cli.exits import CommandError, ExitCode
+from holdfast.cli.exits import CommandError, ExitCode, UnreadError
 from holdfast.cli.session import Session
 from holdfast.cli.terminal import Terminal
 
@@ -77,19 +78,27 @@ def main(arguments: Sequence[str], *, session: Session) -> int:
         app(args=list(arguments), prog_name=session.program, obj=session)
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else ExitCode.FAILED
+    except UnreadError as error:
+        return error.code
     except CommandError as error:
-        session.terminal.error(str(error))
-        if session.verbose:
-            _show_causes(session.terminal, error)
+        with suppress(CommandError):  # stderr may be what cannot be written
+            session.terminal.error(str(error))
+            if session.verbose:
+                _show_causes(session.terminal, error)
         return error.code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # the last edge: whatever it is, a person reads it
-        session.terminal.error(f"a bug in holdfast: {type(error).__name__}: {error}; run it again with --verbose and report both")
-        if session.verbose:
-            _show_traceback(session.terminal, error)
+        with suppress(CommandError):
+            _show_bug(session, error)
         return ExitCode.BUG
     return ExitCode.OK
+
+
+def _show_bug(session: Session, error: Exception) -> None:
+    session.terminal.error(f"a bug in holdfast: {type(error).__name__}: {error}; run it again with --verbose and report both")
+    if session.verbose:
+        _show_traceback(session.terminal, error)
 
 
 def _show_causes(terminal: Terminal, error: BaseException) -> None:

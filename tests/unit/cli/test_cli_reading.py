@@ -134,6 +134,16 @@ def test_watch_as_json_prints_one_document_a_line(cli: Cli, api: ApiStandIn) -> 
     assert json.loads(line)["status"]["phase"] == "AwaitingPromotion"
 
 
+def test_watch_as_yaml_prints_a_document_for_each_change(cli: Cli, api: ApiStandIn) -> None:
+    states.stable(api)
+    api.on_watch = lambda: api.delete("modeldeployments", states.NAME)
+    api.watches_end_at_once = True
+    printed = cli("status", states.NAME, "--watch", "-o", "yaml").out
+    assert printed.startswith("---\nname: support-chat\n")
+    (document,) = yaml.safe_load_all(printed)
+    assert document["status"]["stable"]["revision"] == 2
+
+
 def test_watch_survives_an_expired_version_and_a_lost_connection(cli: Cli, api: ApiStandIn) -> None:
     states.tried(api)
     troubles = iter([lambda: setattr(api, "expired_below", 10_000), lambda: setattr(api, "drop_connection", True), None])

@@ -32,7 +32,7 @@ def status(
 ) -> None:
     """Show what serves, and what waits for whom.
 
-    With --watch it goes on with a line for each change; with -o json each change is one line of JSON.
+    With --watch it goes on with a line for each change; with -o json each change is one line of JSON, with -o yaml a document.
     """
     session = session_of(ctx, verbose=verbose)
     with session.cluster(kubeconfig=kubeconfig, context=context, namespace=namespace) as cluster:
@@ -82,7 +82,7 @@ def _follow(session: "Session", cluster: "Cluster", name: str | None, output: Ou
             continue
         found = objects.deployment(change.object)
         if output is not Output.TEXT:
-            session.terminal.document(describe.data(found))
+            session.terminal.document(describe.data(found), output)
             continue
         line = describe.change(found, session.now(), named=name is None)
         told = line.partition("  ")[2]
