@@ -15,8 +15,8 @@ Faults: `inject(when, error, verb=, kind=, skip=)` lets a coming call fail befor
 
 What it has of the real one: integer resourceVersions that grow over all kinds, a uid per incarnation, generation on a change of the spec, writes without
 a change that change no resourceVersion, status as a subresource, preconditions (409), finalizers, server-side apply that takes
-over fields, removes what the manager applied before and no longer does, and keeps what others added. What it has not: schemas,
-defaults, admission, controllers; garbage collection is a step of its own (`collect_garbage`).
+over fields, removes what the manager applied before and no longer does, and keeps what others added. What it has not: schemas
+(but those of a status), defaults, admission, controllers; garbage collection is a step of its own (`collect_garbage`).
 """
 
 import itertools
@@ -33,6 +33,7 @@ from holdfast.cluster.kinds import Kind
 from holdfast.cluster.port import Listing, Manifest
 from model.copied import copied
 from model.faults import Call, Crash, Fault
+from model.schema import check_status
 from model.server_side_apply import merge, subtract
 
 __all__ = ["START", "Call", "Crash", "FakeCluster", "WatchEvent"]
@@ -135,6 +136,7 @@ class FakeCluster:
         self._begin(call)
         live = self._found(kind, key)
         self._check(live, uid, resource_version)
+        check_status(kind, dict(status))
         written = self._store(kind, key, {**live, "status": copied(dict(status))})
         self._end(call)
         return written

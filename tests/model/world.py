@@ -14,6 +14,7 @@ from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus, 
 from holdfast.api.names import TOTAL_WEIGHT, revision_name
 from holdfast.api.reasons import Phase
 from holdfast.api.revision import ModelRevisionStatus
+from holdfast.cluster import kinds
 from holdfast.domain import routing
 from holdfast.domain.decide import decide
 from holdfast.domain.plan import CreateRevision, Note, Plan, SettleApproval, WriteRevisionStatus, WriteStatus
@@ -27,6 +28,7 @@ from holdfast.domain.snapshot import (
     RevisionView,
     Snapshot,
 )
+from model.schema import check_status
 
 
 @dataclass
@@ -179,6 +181,7 @@ class World:
         write = plan.write
         match write:
             case WriteStatus():
+                check_status(kinds.MODEL_DEPLOYMENT, write.status.wire())
                 self._check_transition(self.status, write.status)
                 self.status = write.status
                 self.notes.extend(write.notes)
@@ -191,10 +194,12 @@ class World:
                     status=ModelRevisionStatus(),
                 )
             case WriteRevisionStatus():
+                check_status(kinds.MODEL_REVISION, write.status.wire())
                 known = self.revisions[write.revision].status.decisions or []
                 assert (write.status.decisions or [])[: len(known)] == known, "decisions are append-only"
                 self.revisions[write.revision] = replace(self.revisions[write.revision], status=write.status)
             case SettleApproval():
+                check_status(kinds.MODEL_APPROVAL, write.status.wire())
                 before = self.approvals[write.name]
                 assert before.status.state is None, "a decision is settled once"
                 self.approvals[write.name] = replace(before, status=write.status)

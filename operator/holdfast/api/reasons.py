@@ -97,6 +97,7 @@ class Reason(StrEnum):
     ABORTED = "Aborted"
     RETRIED = "Retried"
     RESTORED = "Restored"
+    HISTORY_FULL = "HistoryFull"
     # fallback
     FELL_BACK = "FellBack"
     RESUMED = "Resumed"
@@ -114,7 +115,6 @@ class Reason(StrEnum):
 class RefusalReason(StrEnum):
     """Why the operator refused a ModelApproval (``status.reason`` of the approval)."""
 
-    NO_SUCH_DEPLOYMENT = "NoSuchDeployment"
     EXPIRED = "Expired"
     OTHER_DIGEST = "OtherDigest"
     OTHER_BASE = "OtherBase"
@@ -122,4 +122,3 @@ class RefusalReason(StrEnum):
     NOTHING_TO_DECIDE = "NothingToDecide"
     WRONG_GATE = "WrongGate"
     NO_SUCH_FALLBACK = "NoSuchFallback"
-    ALREADY_USED = "AlreadyUsed"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -190,8 +190,16 @@ class ModelRevisionSpec(ApiModel):
     recorded: Recorded | None = None
 
 
+DECISIONS_MAX: Final = 256
+"""Most decisions that a ModelRevision keeps."""
+
+
 class ModelRevisionStatus(ApiModel):
     """The decisions, append-only."""
 
-    decisions: list[Decision] | None = Field(default=None, max_length=256, description="In the order in which they were taken.")
+    decisions: list[Decision] | None = Field(
+        default=None,
+        max_length=DECISIONS_MAX,
+        description="In the order in which they were taken. Those for which there is no room stay in their ModelApprovals only.",
+    )
     promoted_at: datetime | None = Field(default=None, description="When it first became the stable revision.")

@@ -3,10 +3,14 @@
 A decision is accepted by one write of the deployment's status that holds both its effect and a copy of it (``lastDecision``).
 The copy is then recorded on the revision and the ModelApproval is settled; a kill between any two of the three loses nothing,
 and a decision is never used twice because its uid is known from the first write on.
+
+Nothing may hold up the next decision. So what is written for one keeps within the limits of the API, and a decision for which the
+revision has no room is not recorded there: its ModelApproval, which never changes, is then the only record.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from holdfast.api.approval import ApprovalState, ModelApprovalStatus
 from holdfast.api.decision import Decision, DecisionType, FallbackTargetType, Gate
@@ -19,7 +23,7 @@ from holdfast.api.deployment import (
     RevisionRole,
 )
 from holdfast.api.reasons import Phase, Reason, RefusalReason
-from holdfast.domain import defaults, lookup
+from holdfast.domain import defaults, history, lookup
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
 from holdfast.domain.snapshot import ApprovalView, Snapshot
@@ -32,6 +36,9 @@ _URGENCY = (
     DecisionType.APPROVE,
 )
 """People who stop things are heard before people who start things."""
+_MESSAGE_MAX: Final = 1024
+_NAMED: Final = 10
+"""Revisions that a message names at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,11 @@ def record(snapshot: Snapshot) -> Write | None:
     last = status.last_decision
     if last is not None:
         view = lookup.revision(snapshot, last.revision)
-        if view is not None and all(known.uid != last.uid for known in view.status.decisions or []):
+        if (
+            view is not None
+            and all(known.uid != last.uid for known in view.status.decisions or [])
+            and history.has_room(view, last)
+        ):
             grown = [*(view.status.decisions or []), last]
             return WriteRevisionStatus(revision=view.spec.number, status=view.status.model_copy(update={"decisions": grown}))
     used = {d.uid for view in snapshot.revisions for d in view.status.decisions or []}
@@ -70,10 +81,13 @@ def take(snapshot: Snapshot, now: datetime) -> Write | None:
         except Refusal as refusal:
             return SettleApproval(
                 name=approval.meta.key.name,
-                status=ModelApprovalStatus(state=ApprovalState.REFUSED, reason=refusal.reason, message=refusal.message),
+                status=ModelApprovalStatus(
+                    state=ApprovalState.REFUSED, reason=refusal.reason, message=refusal.message[:_MESSAGE_MAX]
+                ),
             )
         decision = _copy(snapshot, approval, now)
-        return WriteStatus(status=transition.status.model_copy(update={"last_decision": decision}), notes=transition.notes)
+        notes = (*transition.notes, *history.unrecorded(snapshot, decision))
+        return WriteStatus(status=transition.status.model_copy(update={"last_decision": decision}), notes=notes)
     return None
 
 
@@ -280,10 +294,9 @@ def _fallback_target(
         case FallbackTargetType.REVISION:
             view = lookup.revision(snapshot, number or 0)
             if view is None or view.status.promoted_at is None:
-                good = [str(v.spec.number) for v in snapshot.revisions if v.status.promoted_at is not None]
                 raise Refusal(
                     RefusalReason.NO_SUCH_FALLBACK,
-                    f"revision {number} was never promoted; promoted so far: {', '.join(sorted(good, key=int)) or 'none'}",
+                    f"revision {number} was never promoted; promoted so far: {_promoted(snapshot)}",
                 )
             return number, None
         case FallbackTargetType.LAST_KNOWN_GOOD:
@@ -294,6 +307,12 @@ def _fallback_target(
                     "there is no last known good revision yet; name an entry of spec.fallback.external",
                 )
             return good_role.revision, None
+
+
+def _promoted(snapshot: Snapshot) -> str:
+    numbers = sorted(view.spec.number for view in snapshot.revisions if view.status.promoted_at is not None)
+    earlier = f" and {len(numbers) - _NAMED} earlier ones" if len(numbers) > _NAMED else ""
+    return ", ".join(map(str, numbers[-_NAMED:])) + earlier or "none"
 
 
 def last_known_good(status: ModelDeploymentStatus) -> RevisionRole | None:

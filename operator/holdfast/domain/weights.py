@@ -14,6 +14,8 @@ from holdfast.domain.snapshot import FetchView, PodView, Snapshot
 
 RETRY: Final = timedelta(seconds=60)
 """How long a Job that failed is left before another one takes its place. Within a Job the kubelet restarts with growing delays."""
+_ORIGIN_MAX: Final = 256
+"""Characters of a message that name where bytes come from; what people declare may be longer."""
 
 
 class Place(StrEnum):
@@ -46,6 +48,11 @@ def is_fetched_by_job(model: ResolvedModel, serving: Serving) -> bool:
     """Whether a Job fetches files of the model once for all its pods; otherwise each pod fetches for itself."""
     claim = serving.cache is not None and serving.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM
     return claim and bool(placed(model, serving, Place.CACHE))
+
+
+def is_fetched_by_pod(model: ResolvedModel, serving: Serving) -> bool:
+    """Whether each pod fetches files of the model for itself, and must be let out for that."""
+    return bool(placed(model, serving, Place.CACHE)) and not is_fetched_by_job(model, serving)
 
 
 def kept(snapshot: Snapshot, status: ModelDeploymentStatus) -> tuple[RevisionWeights, ...]:
@@ -115,7 +122,7 @@ def _kept(snapshot: Snapshot, number: int, model: ResolvedModel, serving: Servin
     if not foreign:
         return RevisionWeights(revision=number, kept=WeightsKept.DURABLE, message="on volumes of the owner")
     mirror = urlsplit(serving.mirror).netloc if serving.mirror else None
-    origin = mirror or ", ".join(dict.fromkeys(_origin(source) for source in foreign))[:256]
+    origin = (mirror or ", ".join(dict.fromkeys(_origin(source) for source in foreign)))[:_ORIGIN_MAX]
     if not is_fetched_by_job(model, serving):
         told = f"only at {origin}: when it is gone from there, no new pod starts; keep it with cache type {CacheType.PERSISTENT_VOLUME_CLAIM}"
         return RevisionWeights(revision=number, kept=WeightsKept.UPSTREAM, message=told)
