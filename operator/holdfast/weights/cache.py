@@ -1,8 +1,9 @@
 """The directory of verified models: one entry for each list of files, published whole or not at all.
 
 ``sha256-HEX`` is a published entry, ``.incoming-HEX-…`` one that is being fetched (its files, and the journal of how far they are),
-``.rejected-HEX-…`` one that was wrong and is being deleted, ``.lock-HEX`` and ``.lease-HEX`` who may work on it, ``seals`` what is
-known of published ones. Several pods, also on several nodes, may share the directory.
+``.rejected-HEX-…`` one that was wrong and is being deleted, ``.removed-HEX-…`` one that no revision named (`holdfast.weights.pruning`),
+``.lock-HEX`` and ``.lease-HEX`` who may work on it, ``seals`` what is known of published ones. Several pods, also on several nodes, may
+share the directory.
 """
 
 import errno
@@ -110,7 +111,7 @@ class Cache:
                 return False
             raise
         self.entry.chmod(0o555)  # not before: moving a directory takes the right to write to it
-        _sync(self._directory)
+        sync(self._directory)
         remove(work.folder)
         return True
 
@@ -120,7 +121,7 @@ class Cache:
             self.entry.rename(self._rejected)
         except FileNotFoundError:
             return  # another pod did it
-        _sync(self._directory)
+        sync(self._directory)
         remove(self._rejected)
 
     def make_room(self, needed: int) -> int:
@@ -191,6 +192,15 @@ def remove(path: Path) -> None:
         log("cannot delete", level="warning", path=path.name, error=str(error))
 
 
+def sync(directory: Path) -> None:
+    """Write the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _keep_only(directory: Path, files: Sequence[ApprovedFile]) -> None:
     """Take away whatever is no approved file: what an interrupted pod left lay on a volume that others may write to."""
     if directory.is_symlink():
@@ -239,7 +249,7 @@ def _close_tree(directory: Path) -> None:
     for root, _, _ in os.walk(directory, topdown=False):
         path = Path(root)
         path.chmod(0o755 if path == directory else 0o555)
-        _sync(path)
+        sync(path)
 
 
 def _allocated(folder: Path) -> int:
@@ -255,11 +265,3 @@ def _touched(path: Path) -> float:
         except FileNotFoundError:
             continue
     return newest
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

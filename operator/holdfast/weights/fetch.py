@@ -14,6 +14,7 @@ from holdfast.weights.lease import Holder, Pace
 from holdfast.weights.levels import Level
 from holdfast.weights.partial import PartialFile
 from holdfast.weights.progress import Progress, log
+from holdfast.weights.pruning import Pruner, restore
 from holdfast.weights.seals import seal_of
 from holdfast.weights.tree import check_tree
 from holdfast.weights.verification import same_file
@@ -30,6 +31,8 @@ class Fetcher:
     inspector: Inspector
     holder: Holder
     pace: Pace | None = None
+    pruner: Pruner | None = None
+    """Makes room when there is too little."""
 
     def fetch(self, artifact: Artifact) -> str:
         """Make the artifact's entry exactly the approved files and return in one sentence how.
@@ -53,6 +56,7 @@ class Fetcher:
                 return f"verified {what} in the cache {how}"
         rejected = ""
         with cache.alone() as work:
+            restore(self.directory, artifact.manifest_digest)
             if cache.exists():
                 how, rejected = self._look(cache, artifact, files)
                 if how:
@@ -87,10 +91,13 @@ class Fetcher:
         try:
             missing = sum(partial.file.size - partial.present for partial in partials)
             free = cache.make_room(missing + _SPARE_BYTES)
+            if free < missing + _SPARE_BYTES and self.pruner is not None and self.pruner.prune():
+                free = cache.make_room(missing + _SPARE_BYTES)
             if free < missing + _SPARE_BYTES:
                 raise WeightsUnavailableError(
                     f"the volume of weights has {free} bytes left and {artifact.name} needs {missing} more: enlarge"
-                    " spec.serving.cache.size or the node's disk, or delete copies of models that are no longer used"
+                    " spec.serving.cache.size or the node's disk, or let go of revisions that are no longer needed"
+                    " (spec.serving.cache.unused)"
                 )
             progress = Progress(f"fetching {artifact.name}", sum(file.size for file in files))
             # The random factor spreads load and protects nothing.

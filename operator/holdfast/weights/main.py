@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from holdfast.api.reasons import Reason
 from holdfast.weights.artifacts import VOLUME_MANIFEST, Access, Artifact, VolumeOrigin, read_artifacts, read_manifest
@@ -21,6 +21,10 @@ from holdfast.weights.levels import Level
 from holdfast.weights.options import parse
 from holdfast.weights.progress import log
 from holdfast.weights.seals import Seals, current_boot, read_key
+
+if TYPE_CHECKING:
+    from holdfast.weights.lease import Holder
+    from holdfast.weights.pruning import Pruner
 
 _MESSAGE_MAX_LENGTH: Final = 1000  # a condition's message holds 1024 characters, the kubelet's file 4096 bytes
 _INTERNAL_EXIT_CODE: Final = 1
@@ -63,13 +67,42 @@ def _fetch(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]
 
     boot = current_boot()
     access = Access(token_file=options.token_file, registry_credentials=options.registry_credentials, mirror=options.mirror)
+    holder = Holder(unique=secrets.token_hex(8), boot_id=boot)
+    wanted = _in_cache(chosen)
+    _mark(options, options.directory / SEALS, wanted)
+    pruner = _pruner(options, holder, wanted)
     fetcher = Fetcher(
-        directory=options.directory,
-        access=access,
-        inspector=_inspector(options, options.level),
-        holder=Holder(unique=secrets.token_hex(8), boot_id=boot),
+        directory=options.directory, access=access, inspector=_inspector(options, options.level), holder=holder, pruner=pruner
     )
-    return [f"{artifact.name}: {fetcher.fetch(artifact)}" for artifact in _in_cache(chosen)]
+    told = [f"{artifact.name}: {fetcher.fetch(artifact)}" for artifact in wanted]
+    return told if pruner is None else [*told, *_prune(pruner)]
+
+
+def _pruner(options: argparse.Namespace, holder: "Holder", wanted: Sequence[Artifact]) -> "Pruner | None":
+    from holdfast.weights.pruning import Pruner
+
+    if options.named is None:
+        return None
+    own = [artifact.manifest_digest for artifact in wanted]
+    return Pruner(directory=options.directory, named=options.named, revision=options.revision, own=own, holder=holder)
+
+
+def _prune(pruner: "Pruner") -> list[str]:
+    """Delete what no revision names. That it cannot be done keeps nobody from what was fetched."""
+    try:
+        count = pruner.prune()
+    except OSError as error:
+        log("copies that no revision names cannot be deleted", level="warning", error=str(error))
+        return []
+    return [f"deleted {count} that no revision names"] if count else []
+
+
+def _mark(options: argparse.Namespace, seals: Path, wanted: Sequence[Artifact]) -> None:
+    from holdfast.weights.pruning import mark
+
+    if options.revision is not None:
+        for artifact in wanted:
+            mark(seals, artifact.manifest_digest, options.revision)
 
 
 def _verify(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:
@@ -77,7 +110,9 @@ def _verify(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str
     if options.folder is not None:
         return [_verify_folder(options.folder, artifact, inspector) for artifact in chosen]
     deadline = time.monotonic() + options.wait
-    return [_verify_entry(options.directory, artifact, inspector, deadline) for artifact in _in_cache(chosen)]
+    wanted = _in_cache(chosen)
+    _mark(options, options.seals or options.directory / SEALS, wanted)
+    return [_verify_entry(options.directory, artifact, inspector, deadline) for artifact in wanted]
 
 
 def _seal(options: argparse.Namespace, chosen: Sequence[Artifact]) -> list[str]:

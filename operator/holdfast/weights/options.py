@@ -26,6 +26,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = made.parse_args(arguments)
     if options.folder is not None and len(options.only or ()) != 1:
         made.error("--folder has the files of one artifact: name it with --only")
+    if options.command == "fetch" and options.named is not None and options.revision is None:
+        made.error("--named needs the --revision for which it is asked")
     return options
 
 
@@ -68,15 +70,35 @@ def parser() -> argparse.ArgumentParser:
             metavar="LEVEL",
             help=f"how closely to look at what is there already: {', '.join(Level)} (%(default)s)",
         )
+    for command in (fetch, verify):
+        command.add_argument(
+            "--revision",
+            type=_number,
+            metavar="NUMBER",
+            help="mark each copy beside its seal as used by this revision, so that nobody deletes it who does not know of that yet",
+        )
     _add_places(fetch, verify, seal)
     _add_access(fetch)
     return made
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def _add_places(fetch: argparse.ArgumentParser, verify: argparse.ArgumentParser, seal: argparse.ArgumentParser) -> None:
     cache = "the cache; each entry is its folder sha256-HEX, HEX of the manifest digest"
     fetch.add_argument("--directory", type=Path, required=True, metavar="CACHE", help=cache)
     fetch.set_defaults(seals=None, folder=None)
+    fetch.add_argument(
+        "--named",
+        type=Path,
+        metavar="FILE",
+        help="delete copies that no revision names; FILE has those that are named, without it nothing is deleted (needs --revision)",
+    )
     for command in (verify, seal):
         place = command.add_mutually_exclusive_group(required=True)
         place.add_argument("--directory", type=Path, metavar="CACHE", help=cache)
