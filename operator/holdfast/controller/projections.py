@@ -37,7 +37,8 @@ _ENGINE: Final = "engine"
 _IDENTITY: Final = "identity"
 _MESSAGE_LENGTH: Final = 512
 _WORD: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
-_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\uffff]+")
+_UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\uffff]+")
+"""Controls, and halves of characters (surrogates), which JSON can say and a status cannot."""
 
 
 def project(kind: Kind, raw: Manifest) -> Value:

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from pydantic import ValidationError
+
 from holdfast.api.found import Found
 from holdfast.api.model import Model
 from holdfast.api.names import Key
 from holdfast.api.reasons import Reason
-from holdfast.api.revision import Platform, Recorded, ResolvedModel
+from holdfast.api.revision import Platform, Recorded
 from holdfast.controller.observer import Observer
 from holdfast.controller.ports import Renderer, Resolver
 from holdfast.controller.queue import Priority, WorkQueue
@@ -36,6 +38,7 @@ _MESSAGE_MAX: Final = 1024
 _IMAGE: Final = "image "
 _UNRENDERABLE: Final = timedelta(days=1)
 """A model that cannot be rendered stays so until its spec changes, which makes it another model."""
+_BUG: Final = "Holdfast failed on what the source answered; its log has the details"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +174,7 @@ class Resolutions:
                 asked.answer = self._failed(asked, error.reason, str(error), error.retry_after)
             except Exception:
                 logger.exception("resolving failed", extra={"question": asked.what[:512]})
-                message = "Holdfast failed on what the source answered; its log has the details"
-                asked.answer = self._failed(asked, Reason.INTERNAL_ERROR, message, None)
+                asked.answer = self._failed(asked, Reason.INTERNAL_ERROR, _BUG, None)
         asked.task = None
         if not isinstance(asked.answer, tuple):  # a registry that says nothing is no failure, and one that does no model
             self._observer.resolved(asked.answer.reason if isinstance(asked.answer, _Failure) else "Resolved")
@@ -193,22 +195,36 @@ class Resolutions:
     def _render(
         self, key: Key, model: Model, declared: str, found: Mapping[str, Found], image: object
     ) -> Resolved | ResolutionFailed:
-        told = problems(model, found)
-        resolved: ResolvedModel | None = None
+        """Return what the answers make of a declared model.
+
+        Files say what they like. Whatever that leads to is told of this proposal and of nothing else: what serves has its way out.
+        """
+        reason = Reason.INVALID_SPEC
+        told: list[str] = []
         try:
+            told += problems(model, found)
             resolved = resolve_model(key.name, model, found)
+            told += [*size_problems(resolved), *self._renderer.problems(resolved)]
+            if not told:
+                return Resolved(declared=declared, model=resolved, recorded=_recorded(found["source"], image))
         except UnreadableError as error:
             told.append(f"spec.model: {error}")
-        else:
-            told += [*size_problems(resolved), *self._renderer.problems(resolved)]
-        if resolved is not None and not told:
-            return Resolved(declared=declared, model=resolved, recorded=_recorded(found["source"], image))
+        except ValidationError as error:
+            told.append(f"spec.model: what its files say cannot be pinned: {_brief(error)}")
+        except Exception:
+            logger.exception("resolving failed", extra={"deployment": key})
+            reason, told = Reason.INTERNAL_ERROR, [_BUG]
         return ResolutionFailed(
             declared=declared,
-            reason=Reason.INVALID_SPEC,
+            reason=reason,
             message="; ".join(dict.fromkeys(told))[:_MESSAGE_MAX],
             retry_at=self._now() + _UNRENDERABLE,
         )
+
+
+def _brief(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _image(model: Model) -> str:
