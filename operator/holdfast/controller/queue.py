@@ -167,7 +167,8 @@ class WorkQueue:
     def oldest_age(self) -> float:
         """Return for how many seconds the key that waits longest has been ready; 0 if none waits."""
         now = self._clock()
-        return max((now - waiting.since for waiting in self._ready.values()), default=0.0)
+        waiting = list(self._ready.values())  # whoever asks for metrics is in a thread of its own
+        return max((now - each.since for each in waiting), default=0.0)
 
     def longest_busy(self) -> float:
         """Return for how many seconds the key that is being worked on longest has been so; 0 if none is."""

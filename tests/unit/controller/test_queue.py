@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import sys
+import threading
 
 import pytest
 
@@ -170,3 +172,34 @@ async def test_a_timer_wakes_a_worker_that_waits() -> None:
     await asyncio.sleep(0)
     queue.add_after(A, 0.01)
     assert await asyncio.wait_for(worker, 5) == A
+
+
+def test_a_scrape_in_a_thread_of_its_own_may_ask_while_the_queue_changes(queue: WorkQueue) -> None:
+    """The metrics are served from another thread; a dict that changes while it is iterated over is an error."""
+    keys = [Key("team-a", f"chat-{number}") for number in range(500)]
+    failures: list[Exception] = []
+    ended = threading.Event()
+
+    def scrape() -> None:
+        while not ended.is_set():
+            try:
+                queue.oldest_age()
+            except RuntimeError as error:
+                failures.append(error)
+                return
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        for _ in range(20):
+            for key in keys:
+                queue.add(key)
+            while (key_taken := queue.pop()) is not None:
+                queue.done(key_taken)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    assert failures == []
