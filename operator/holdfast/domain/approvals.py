@@ -16,6 +16,7 @@ from holdfast.api.approval import ApprovalState, ModelApprovalStatus
 from holdfast.api.decision import Decision, DecisionType, FallbackTargetType, Gate
 from holdfast.api.deployment import (
     Candidate,
+    Desired,
     FallbackStatus,
     ModelDeploymentStatus,
     Request,
@@ -26,6 +27,7 @@ from holdfast.api.reasons import Phase, Reason, RefusalReason
 from holdfast.domain import defaults, history, lookup
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
+from holdfast.domain.proposal import current_desired
 from holdfast.domain.snapshot import ApprovalView, Snapshot
 
 _URGENCY = (
@@ -334,7 +336,7 @@ def _resume(snapshot: Snapshot, approval: ApprovalView) -> Transition:
             raise Refusal(RefusalReason.OTHER_REQUEST, "it is older than the fallback that is in force; decide again")
         if status.request is not None:
             _matching_request(snapshot, approval)
-        return _leave_fallback(status, by)
+        return _leave_fallback(status, current_desired(snapshot), by)
     request = _matching_request(snapshot, approval)
     if status.phase is Phase.ABORTING:
         raise Refusal(
@@ -363,9 +365,9 @@ def _resume(snapshot: Snapshot, approval: ApprovalView) -> Transition:
     raise Refusal(RefusalReason.NOTHING_TO_DECIDE, f"there is nothing to resume in the phase {status.phase}")
 
 
-def _leave_fallback(status: ModelDeploymentStatus, by: str) -> Transition:
+def _leave_fallback(status: ModelDeploymentStatus, desired: Desired | None, by: str) -> Transition:
     """Return to the stable revision, or make the fallback stable when it is what the owner now declares."""
-    fallback, stable, desired = status.fallback, status.stable, status.desired
+    fallback, stable = status.fallback, status.stable
     update: dict[str, object] = {"fallback": None}
     declared_again = fallback is not None and desired is not None and fallback.revision == desired.revision
     if declared_again and desired is not None and stable is not None and stable.revision != desired.revision:

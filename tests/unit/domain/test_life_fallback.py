@@ -62,6 +62,19 @@ class TestFallback:
         assert second.status.stable.revision == 1
         assert phase_of(second) is Phase.STABLE
 
+    def test_resume_goes_by_what_is_declared_now_and_not_by_what_was_resolved_last(self, second: World) -> None:
+        """The owner goes back to the fallback's model, thinks better of it, and resumes before the operator looked."""
+        decision(second, DecisionType.FALLBACK)
+        second.settle()
+        second.apply(spec("a", rollout=ROLLOUT))
+        second.settle()
+        second.apply(spec("b", rollout=ROLLOUT))
+        decision(second, DecisionType.RESUME)
+        second.settle()
+        assert arms(second) == {"2": 10000}
+        assert second.status.stable is not None
+        assert second.status.stable.revision == 2
+
     def test_a_resume_that_is_older_than_the_fallback_does_not_end_it(self, second: World) -> None:
         decision(second, DecisionType.RESUME, name="early")
         second.now += timedelta(seconds=5)
