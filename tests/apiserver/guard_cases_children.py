@@ -26,6 +26,7 @@ SET_IMAGE = edit(ENGINE, set_(IMAGE, OTHER_IMAGE))
 RESTART = merge(ENGINE, {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}})
 NOTE = {"metadata": {"annotations": {"example.com/note": "read"}}}
 OUR_NOTE = {"metadata": {"annotations": {"holdfast.dev/config": "7"}}}
+LET_OUT = {"metadata": {"labels": {names.LABEL_FETCHING: names.FETCHING}}}
 ENGINE_MANIFEST = children()[0][1]
 REPLICAS = {"spec": {"replicas": 5}}
 
@@ -142,6 +143,17 @@ CASES: tuple[Case, ...] = (
     denied("creates a pod with our labels", "root", create(at("pods"), bare_pod({"holdfast.dev/x": "y"})), PODS, POD_RESERVED),
     denied("takes the labels off", "dave", edit(engine_pod(), remove("/metadata/labels")), PODS, POD_PINNED),
     denied("relabels a pod", "operator", merge(engine_pod(), {"metadata": {"labels": {names.LABEL_REVISION: "2"}}}), PODS, POD_PINNED),
+    *(denied("lets a pod out", who, merge(engine_pod(), LET_OUT), PODS, POD_PINNED) for who in ("dave", "root", "argocd", "frank")),
+    allowed("lets a pod out", "operator", merge(engine_pod(), LET_OUT)),
+    denied("lets a pod out in a word of its own", "operator", merge(
+        engine_pod(), {"metadata": {"labels": {names.LABEL_FETCHING: "yes"}}}
+    ), PODS, POD_PINNED),
+    denied("lets a pod out and moves it to another revision", "operator", merge(
+        engine_pod(), {"metadata": {"labels": {names.LABEL_FETCHING: "true", names.LABEL_REVISION: "2"}}}
+    ), PODS, POD_PINNED),
+    denied("lets a pod of the gateway out", "operator", merge(
+        lambda world: at("pods", world.gateway_pod), LET_OUT
+    ), PODS, POD_PINNED),
     denied("sets another image in a pod", "dave", edit(engine_pod(), set_("/spec/containers/0/image", OTHER_IMAGE)), PODS, POD_PINNED),
     denied("ends a pod by a deadline", "dave", merge(engine_pod(), {"spec": {"activeDeadlineSeconds": 1}}), PODS, POD_PINNED),
     denied("sets an owner that is gone", "dave", merge(engine_pod(), {"metadata": {"ownerReferences": STRAY_OWNER}}), PODS, POD_PINNED),

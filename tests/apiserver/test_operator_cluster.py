@@ -221,6 +221,18 @@ async def test_an_annotation_leaves_all_else(cluster: Cluster, key: Key) -> None
     assert after["data"] == {"a": "1"}
 
 
+async def test_labels_are_set_and_taken_off_and_all_else_stays(cluster: Cluster, key: Key) -> None:
+    made = await cluster.create(kinds.CONFIG_MAP, config(key, a="1"))
+    labels = made["metadata"]["labels"]
+    set_ = await cluster.relabel(kinds.CONFIG_MAP, key, uid=uid(made), labels={"x": "1"})
+    assert set_["metadata"]["labels"] == labels | {"x": "1"}
+    off = await cluster.relabel(kinds.CONFIG_MAP, key, uid=uid(made), labels={"x": None})
+    assert off["metadata"]["labels"] == labels
+    assert off["data"] == {"a": "1"}
+    with pytest.raises(Conflict):
+        await cluster.relabel(kinds.CONFIG_MAP, key, uid="3b241101-e2bb-4255-8caf-4136c566a962", labels={"x": "1"})
+
+
 async def test_an_annotation_does_not_touch_another_incarnation(cluster: Cluster, key: Key) -> None:
     await cluster.create(kinds.CONFIG_MAP, config(key))
     with pytest.raises(Conflict):

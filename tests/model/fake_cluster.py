@@ -13,8 +13,8 @@ As on the real server an object that loses the label of the kind's selector is D
 Faults: `inject(when, error, verb=, kind=, skip=)` lets a coming call fail before or after its effect, with any exception;
 `Crash` is a kill of the operator: a BaseException, so that no handler of the operator survives it.
 
-What it has of the real one: integer resourceVersions that grow over all kinds, a uid per incarnation, generation on a change of the spec, writes without
-a change that change no resourceVersion, status as a subresource, preconditions (409), finalizers, server-side apply that takes
+What it has of the real one: integer resourceVersions that grow over all kinds, a uid per incarnation, generation on a change of the
+spec, writes without a change that change no resourceVersion, status as a subresource, preconditions (409), finalizers, server-side apply that takes
 over fields, removes what the manager applied before and no longer does, and keeps what others added. What it has not: schemas
 (but those of a status), defaults, admission, controllers; garbage collection is a step of its own (`collect_garbage`).
 """
@@ -74,8 +74,7 @@ class FakeCluster:
         return self.time
 
     async def list(self, kind: Kind, *, namespace: str | None = None, selector: str | None = None) -> Listing:
-        call = Call("list", kind, None)
-        self._begin(call)
+        self._begin(call := Call("list", kind, None))
         items = tuple(
             copied(found)
             for key, found in sorted(self._of(kind).items())
@@ -85,16 +84,14 @@ class FakeCluster:
         return Listing(resource_version=str(self._version), items=items)
 
     async def get(self, kind: Kind, key: Key) -> Manifest:
-        call = Call("get", kind, key)
-        self._begin(call)
+        self._begin(call := Call("get", kind, key))
         found = copied(self._found(kind, key))
         self._end(call)
         return found
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         key = _key(manifest)
-        call = Call("create", kind, key)
-        self._begin(call)
+        self._begin(call := Call("create", kind, key))
         if key in self._of(kind):
             self._end(call)  # a refusal can be lost on its way like any answer
             raise AlreadyExists(f"{kind.resource} {key.name} already exists")
@@ -106,8 +103,7 @@ class FakeCluster:
         key, uid = _key(manifest), manifest["metadata"].get("uid")
         if not uid:
             raise ValueError("an apply without uid")
-        call = Call("patch", kind, key)
-        self._begin(call)
+        self._begin(call := Call("patch", kind, key))
         live = self._of(kind).get(key)
         if live is None or live["metadata"]["uid"] != uid:
             raise Conflict(f"{kind.resource} {key.name}: uid mismatch")
@@ -115,45 +111,45 @@ class FakeCluster:
         merged = merge(subtract(live, self._applied.get((kind, key), {}), body), body)
         merged["status"] = live.get("status")
         self._applied[kind, key] = body
-        written = self._store(kind, key, merged)
-        self._end(call)
-        return written
+        return self._written(call, merged)
 
     async def replace(self, kind: Kind, manifest: Manifest) -> Manifest:
         key, metadata = _key(manifest), manifest["metadata"]
-        call = Call("update", kind, key)
-        self._begin(call)
+        self._begin(call := Call("update", kind, key))
         live = self._found(kind, key)
         self._check(live, metadata["uid"], metadata["resourceVersion"])
-        written = self._store(kind, key, {**copied(manifest), "status": live.get("status")})
-        self._end(call)
-        return written
+        return self._written(call, {**copied(manifest), "status": live.get("status")})
 
     async def replace_status(
         self, kind: Kind, key: Key, *, uid: str, resource_version: str, status: Mapping[str, Any]
     ) -> Manifest:
-        call = Call("update", kind, key, "status")
-        self._begin(call)
+        self._begin(call := Call("update", kind, key, "status"))
         live = self._found(kind, key)
         self._check(live, uid, resource_version)
         check_status(kind, dict(status))
-        written = self._store(kind, key, {**live, "status": copied(dict(status))})
-        self._end(call)
-        return written
+        return self._written(call, {**live, "status": copied(dict(status))})
 
     async def annotate(self, kind: Kind, key: Key, *, uid: str, annotations: Mapping[str, str]) -> Manifest:
-        call = Call("patch", kind, key)
-        self._begin(call)
-        live = copied(self._found(kind, key))
-        self._check(live, uid, None)
-        live["metadata"]["annotations"] = {**live["metadata"].get("annotations", {}), **annotations}
-        written = self._store(kind, key, live)
+        return self._mark(kind, key, uid, "annotations", annotations)
+
+    async def relabel(self, kind: Kind, key: Key, *, uid: str, labels: Mapping[str, str | None]) -> Manifest:
+        return self._mark(kind, key, uid, "labels", labels)
+
+    def _written(self, call: Call, manifest: Manifest) -> Manifest:
+        written = self._store(call.kind, _key(manifest), manifest)
         self._end(call)
         return written
 
+    def _mark(self, kind: Kind, key: Key, uid: str, field: str, marks: Mapping[str, str | None]) -> Manifest:
+        self._begin(call := Call("patch", kind, key))
+        live = copied(self._found(kind, key))
+        self._check(live, uid, None)
+        merged = {**live["metadata"].get(field, {}), **marks}.items()
+        live["metadata"][field] = {name: value for name, value in merged if value is not None}
+        return self._written(call, live)
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
-        call = Call("delete", kind, key)
-        self._begin(call)
+        self._begin(call := Call("delete", kind, key))
         live = self._of(kind).get(key)
         if live is not None:
             self._check(live, uid, None)

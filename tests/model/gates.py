@@ -172,6 +172,11 @@ class GatedCluster:
             f"annotate {kind.kind} {key.name}", lambda: self._cluster.annotate(kind, key, uid=uid, annotations=annotations)
         )
 
+    async def relabel(self, kind: Kind, key: Key, *, uid: str, labels: Mapping[str, str | None]) -> Manifest:
+        return await self._gates.through(
+            f"relabel {kind.kind} {key.name}", lambda: self._cluster.relabel(kind, key, uid=uid, labels=labels)
+        )
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         return await self._gates.through(f"delete {kind.kind} {key.name}", lambda: self._cluster.delete(kind, key, uid=uid))
 

@@ -136,15 +136,19 @@ class Nodes:
     # engines
 
     def ready_engines(self) -> None:
-        """Let the pods of engines load and become ready, but for the broken ones, which lose it."""
+        """Let the pods of engines load and become ready, but for the broken ones, which lose it.
+
+        One that may still leave for the sources of its files waits once for the operator to close that, as its sidecar does.
+        """
         for key, pod in list(self.cluster.view(kinds.POD).items()):
             if pod["metadata"]["labels"][names.LABEL_COMPONENT] != names.COMPONENT_ENGINE:
                 continue
             quarantined = names.ANNOTATION_QUARANTINE in pod["metadata"]["annotations"]  # its sidecar heeds that
-            ready = _engine_of(pod) not in self.broken and not quarantined
+            waits = names.LABEL_FETCHING in pod["metadata"]["labels"] and not pod.get("status")
+            ready = _engine_of(pod) not in self.broken and not quarantined and not waits
             status = {
                 "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-                "containerStatuses": [{"name": "engine", "state": {"running": {}}}],
+                "containerStatuses": [{"name": "engine", "state": {"waiting": {}} if waits else {"running": {}}}],
                 "initContainerStatuses": [{"name": "weights", "state": {"terminated": {"exitCode": 0}}}],
             }
             if pod.get("status") != status:
@@ -242,6 +246,12 @@ def _is_of(pod: Manifest, deployment: Manifest) -> bool:
 def is_engine(pod: Manifest) -> bool:
     """Whether a pod is one of an engine."""
     return bool(pod["metadata"]["labels"][names.LABEL_COMPONENT] == names.COMPONENT_ENGINE)
+
+
+def runs_engine(pod: Manifest) -> bool:
+    """Whether the engine of a pod runs."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return any(each["name"] == "engine" and "running" in each["state"] for each in statuses)
 
 
 def _preload(pod: Manifest) -> None:

@@ -18,7 +18,7 @@ from holdfast.domain.artifacts import artifacts_digest
 from holdfast.render.gateway.layout import ROUTES_FILE
 from model.envoys import revision_of, routes_of
 from model.fake_cluster import Call, FakeCluster
-from model.nodes import CHANGED, Nodes
+from model.nodes import CHANGED, Nodes, runs_engine
 from model.people import People
 
 _DIGEST: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -31,8 +31,8 @@ _MAY: Final[Mapping[Kind, frozenset[tuple[str, str]]]] = {
     kinds.EVENT: frozenset({("create", "")}),
 }
 """What the operator may do to kinds that are not its children."""
-_OURS: Final = (names.ANNOTATION_CONFIG, names.ANNOTATION_QUARANTINE, names.ANNOTATION_VERIFY)
-"""Annotations of pods that the operator sets."""
+_OURS: Final = (names.ANNOTATION_CONFIG, names.ANNOTATION_QUARANTINE, names.ANNOTATION_VERIFY, names.LABEL_FETCHING)
+"""Annotations of pods that the operator sets, and the label that it takes off them."""
 _TRYING: Final = frozenset(
     {"Preparing", "Shifting", "Soaking", "AwaitingPromotion", "Promoting", "Aborting", "Fallback"},
 )
@@ -105,7 +105,10 @@ class Witness:
             Transitions(self, what, before, after).judge()
 
     def _judge_pod(self, what: str, before: Manifest | None, after: Manifest) -> None:
-        """Only a pod that is not what was approved is taken out of traffic, and only once."""
+        """Only a pod that is not what was approved is taken out of traffic, and only once; and none is let out whose engine runs."""
+        labels = after["metadata"]["labels"]
+        opened = before is not None and names.LABEL_FETCHING in labels.keys() - before["metadata"]["labels"].keys()
+        self._expect(not (opened and runs_engine(after)), f"{what}: let out with its engine")
         marks = after["metadata"].get("annotations", {})
         earlier = (before or {"metadata": {}})["metadata"].get("annotations", {})
         if marks.get(names.ANNOTATION_QUARANTINE) != earlier.get(names.ANNOTATION_QUARANTINE):
@@ -298,10 +301,11 @@ def decisions_of(revision: Manifest) -> list[Mapping[str, Any]]:
 
 
 def _owners_part(manifest: Manifest) -> Manifest:
-    """Return what belongs to whoever made the object: all but status, what the API server counts, and our annotations."""
-    metadata = {name: value for name, value in manifest["metadata"].items() if name not in ("resourceVersion", "annotations")}
-    marks = {name: text for name, text in manifest["metadata"].get("annotations", {}).items() if name not in _OURS}
-    return {
-        **{name: value for name, value in manifest.items() if name != "status"},
-        "metadata": {**metadata, "annotations": marks},
+    """Return what belongs to whoever made the object: all but status, what the API server counts, and our own marks."""
+    apart = ("resourceVersion", "annotations", "labels")
+    metadata = {name: value for name, value in manifest["metadata"].items() if name not in apart}
+    marks = {
+        field: {name: text for name, text in manifest["metadata"].get(field, {}).items() if name not in _OURS}
+        for field in ("annotations", "labels")
     }
+    return {**{name: value for name, value in manifest.items() if name != "status"}, "metadata": {**metadata, **marks}}

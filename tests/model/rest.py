@@ -10,6 +10,7 @@ from holdfast.cluster import kinds
 from holdfast.cluster.port import Manifest
 from model.envoys import revision_of
 from model.life import Place
+from model.nodes import runs_engine
 from model.outcome import outcome
 
 _RESTING: Final = frozenset({"Pending", "AwaitingApproval", "Soaking", "AwaitingPromotion", "Stable", "Aborted", "Fallback"})
@@ -54,6 +55,9 @@ def check_rest(place: Place) -> None:
         return
     assert found == expected, f"{found ^ expected} should (not) be there"
     _check_routes(place, status)
+    pods = place.cluster.view(kinds.POD).items()
+    let_out = [key.name for key, pod in pods if names.LABEL_FETCHING in pod["metadata"]["labels"] and runs_engine(pod)]
+    assert not let_out, f"{let_out} may still leave for what they fetched long ago"
 
 
 def _check_routes(place: Place, status: Manifest) -> None:

@@ -17,7 +17,11 @@ LABEL_COMPONENT: Final = "holdfast.dev/component"
 """On every child, with a `Component` value; the watches select by it."""
 LABEL_DEPLOYMENT: Final = "holdfast.dev/deployment"
 LABEL_REVISION: Final = "holdfast.dev/revision"
-"""The revision's number, as text. Never its role: roles live in status and pods are never relabelled."""
+"""The revision's number, as text. Never its role: roles live in status."""
+LABEL_FETCHING: Final = "holdfast.dev/fetching"
+"""On engine pods that fetch for themselves, with the value `FETCHING`: by it a NetworkPolicy lets them out. It is in their template,
+so that a pod starts while the operator is down, and in no selector; the operator takes it off once all is fetched."""
+FETCHING: Final = "true"
 ANNOTATION_CONFIG: Final = "holdfast.dev/config"
 """Set on gateway pods only, to make the kubelet project a changed ConfigMap at once."""
 ANNOTATION_QUARANTINE: Final = "holdfast.dev/quarantine"
@@ -80,6 +84,11 @@ def revision_config_name(deployment: str, number: int) -> str:
 
 def weights_claim_name(deployment: str) -> str:
     """Name of the PersistentVolumeClaim that holds verified weights of all revisions of a ModelDeployment."""
+    return f"holdfast-weights-{deployment}"
+
+
+def weights_named_name(deployment: str) -> str:
+    """Name of the ConfigMap that says which files in the claim are named by a ModelRevision."""
     return f"holdfast-weights-{deployment}"
 
 

@@ -116,6 +116,10 @@ class KubeCluster:
         body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
         return await self._send("patch", "PATCH", kind, key.namespace, key.name, body=body, content=_MERGE)
 
+    async def relabel(self, kind: Kind, key: Key, *, uid: str, labels: Mapping[str, str | None]) -> Manifest:  # noqa: D102
+        body = {"metadata": {"uid": uid, "labels": dict(labels)}}
+        return await self._send("patch", "PATCH", kind, key.namespace, key.name, body=body, content=_MERGE)
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:  # noqa: D102
         body = {
             "apiVersion": "v1",

@@ -88,6 +88,14 @@ class Cluster(Protocol):
         """
         ...
 
+    async def relabel(self, kind: Kind, key: Key, *, uid: str, labels: Mapping[str, str | None]) -> Manifest:
+        """Set labels of an object, or take off those that are None, leaving all else (merge patch).
+
+        Raises:
+            Conflict: the object of this name has another uid.
+        """
+        ...
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """Delete an object; its dependents follow. An object that is gone already is no error.
 

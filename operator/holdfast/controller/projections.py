@@ -33,6 +33,8 @@ _WEIGHTS: Final = "weights"
 """Name of the container that fetches and verifies, and the beginning of those that verify one volume each."""
 _WEIGHTS_IN: Final = {names.COMPONENT_ENGINE: "initContainerStatuses", names.COMPONENT_WEIGHTS: "containerStatuses"}
 """Where pods report it, by their component."""
+_FETCH: Final = "fetch"
+"""Its first argument in pods that fetch for themselves."""
 _ENGINE: Final = "engine"
 _IDENTITY: Final = "identity"
 _MESSAGE_LENGTH: Final = 512
@@ -216,6 +218,8 @@ def _pod_view(raw: Manifest, ready: bool, component: str) -> PodView | None:
         weights_reason=reason,
         weights_message=message,
         verify=_word(metadata),
+        way_out=names.LABEL_FETCHING in _dict(metadata.get("labels")),
+        fetches=_fetches(raw),
         cache_failed_at=_failed_at(cache),
         image_id=_image_id(status),
         shape=shape(_dict(raw.get("spec"))) if component == names.COMPONENT_ENGINE else None,
@@ -223,6 +227,21 @@ def _pod_view(raw: Manifest, ready: bool, component: str) -> PodView | None:
         mismatch_reason=found_by_sidecar[0] if found_by_sidecar is not None else Reason.ENGINE_MISMATCH,
         quarantine=_clean(str(_dict(metadata.get("annotations")).get(names.ANNOTATION_QUARANTINE) or "")) or None,
     )
+
+
+def _fetches(raw: Manifest) -> bool:
+    """Whether the pod's own container that fetches has work to do. It has none while the engine runs, whatever became of its status."""
+    spec, status = _dict(raw.get("spec")), _dict(raw.get("status"))
+    if (_named(spec.get("initContainers"), _WEIGHTS).get("args") or [""])[0] != _FETCH:
+        return False
+    if "running" in _dict(_named(status.get("containerStatuses"), _ENGINE).get("state")):
+        return False
+    return _weights(_named(status.get("initContainerStatuses"), _WEIGHTS))[0] is not WeightsState.VERIFIED
+
+
+def _named(containers: list[Manifest] | None, name: str) -> Manifest:
+    """Return a container, or its status, by its name; an empty one if there is none."""
+    return next((each for each in containers or [] if each.get("name") == name), {})
 
 
 def _image_id(status: Manifest) -> str | None:

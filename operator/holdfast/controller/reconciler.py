@@ -28,7 +28,7 @@ from holdfast.controller.snapshots import Blind, Snapshots
 from holdfast.controller.upstream import UpstreamWatch
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
-from holdfast.domain import drift
+from holdfast.domain import drift, egress, retention
 from holdfast.domain.plan import Plan
 from holdfast.domain.proposal import current_desired
 from holdfast.domain.snapshot import Snapshot
@@ -119,6 +119,8 @@ class Reconciler:
 
     async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
         """Do one thing; return the plan if nothing was left to do."""
+        if await self._turn(key, snapshot):
+            return None
         now = self._cluster.now()
         plan = self._decide(snapshot, now)
         self._ask(key, snapshot, plan)
@@ -131,6 +133,25 @@ class Reconciler:
         matched = await self._match(key, snapshot, plan)
         self._matched[key] = replace(matched, changed=False)
         return plan if matched == before and plan.write is None else None
+
+    async def _turn(self, key: Key, snapshot: Snapshot) -> bool:
+        """Close the way out of pods that have fetched, before anything is decided about them; return whether anything changed.
+
+        Nothing else waits for this, as for `_quarantine`.
+        """
+        changed = False
+        for pod in egress.to_turn(snapshot):
+            try:
+                await self._writes.turn(snapshot, pod)
+                changed = True
+            except (Conflict, NotFound):
+                await self._writer.refresh(kinds.POD, Key(key.namespace, pod.name), by=key)
+                changed = True
+            except Failure as failure:
+                told = {"deployment": key, "pod": pod.name, "open": pod.way_out, "error": str(failure)}
+                logger.error("way out of a pod is not as it should be", extra=told)
+                self._queue.add_after(key, RETRY_WAITING)
+        return changed
 
     async def _quarantine(self, key: Key, plan: Plan) -> bool:
         """Take pods out of traffic that are not what was approved; return whether anything is different now.
@@ -197,7 +218,7 @@ class Reconciler:
     def _desired(self, snapshot: Snapshot, plan: Plan) -> list[_Group]:
         """Return the children."""
         deployment = snapshot.deployment
-        groups: list[_Group] = [(self._renderer.shared_objects(deployment), None)]
+        groups: list[_Group] = [(self._renderer.shared_objects(deployment, retention.named(snapshot)), None)]
         by_number = {view.spec.number: view for view in snapshot.revisions}
         for intent in plan.engines:
             revision = by_number.get(intent.revision)
@@ -260,11 +281,13 @@ class Reconciler:
 
 
 def _is_over(child: LiveObject, plan: Plan, groups: Sequence[_Group]) -> bool:
-    """Whether a child of a revision that runs has to go: a Job that has to fetch anew, or what this cache has no use for."""
+    """Whether a child has to go though its revision runs: a Job that has to fetch anew, or what this cache has no use for."""
     if child.kind is kinds.JOB and child.revision in plan.renew:
         return True
+    wanted = {(kinds.of(each), each["metadata"]["name"]) for objects, _ in groups for each in objects}
+    if child.kind is kinds.CONFIG_MAP and child.revision is None:
+        return bool(wanted) and (child.kind, child.key.name) not in wanted
     if child.kind not in _PASSING:
         return False
-    wanted = {(kinds.of(each), each["metadata"]["name"]) for objects, _ in groups for each in objects}
     rendered = {each["metadata"]["labels"].get(names.LABEL_REVISION) for objects, _ in groups for each in objects}
     return str(child.revision) in rendered and (child.kind, child.key.name) not in wanted

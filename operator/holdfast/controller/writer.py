@@ -50,6 +50,10 @@ class Writer:
         """Set annotations of the object with this uid."""
         return self._take(kind, await self._cluster.annotate(kind, key, uid=uid, annotations=annotations), by)
 
+    async def relabel(self, kind: Kind, key: Key, *, uid: str, labels: Mapping[str, str | None], by: QueueKey) -> Manifest:
+        """Set labels of the object with this uid, or take off those that are None."""
+        return self._take(kind, await self._cluster.relabel(kind, key, uid=uid, labels=labels), by)
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """Delete the object with this uid."""
         await self._cluster.delete(kind, key, uid=uid)

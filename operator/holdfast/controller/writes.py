@@ -17,7 +17,7 @@ from holdfast.controller.observer import Observer
 from holdfast.controller.writer import Writer
 from holdfast.domain.drift import Drift
 from holdfast.domain.plan import CreateRevision, Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
-from holdfast.domain.snapshot import Meta, Snapshot
+from holdfast.domain.snapshot import Meta, PodView, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,18 @@ class Writes:
         regarding = Regarding(kind=kinds.MODEL_DEPLOYMENT, key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
         message = f"pod {found.pod} is out of traffic until it is replaced: {found.message}"
         await self._recorder.record(regarding, [Note(type="Warning", reason=found.reason, message=message)])
+
+    async def turn(self, snapshot: Snapshot, pod: PodView) -> None:
+        """Open a pod's way out to the sources of its files, or close it.
+
+        Raises:
+            Failure: it did not happen, or (Transient) perhaps did.
+        """
+        meta = snapshot.deployment.meta
+        labels = {names.LABEL_FETCHING: None if pod.way_out else names.FETCHING}
+        await self._writer.relabel(kinds.POD, Key(meta.key.namespace, pod.name), uid=pod.uid, labels=labels, by=meta.key)
+        told = "way out closed" if pod.way_out else "way out opened"
+        logger.info(told, extra={"deployment": meta.key, "pod": pod.name})
 
     def forget(self, key: Key) -> None:
         """Forget a ModelDeployment that is gone."""

@@ -85,6 +85,10 @@ class PodView:
     weights_message: str = ""
     verify: str | None = None
     """The word with which it was last told to hash its bytes anew."""
+    way_out: bool = False
+    """Label: whether its NetworkPolicy lets it reach the sources of its files."""
+    fetches: bool = False
+    """Whether it fetches for itself and is not done with that, and its engine does not run."""
     cache_failed_at: datetime | None = None
     """When the container that looks into the cache failed; None if it did not, or for another container's failure."""
     image_id: str | None = None

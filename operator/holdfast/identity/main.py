@@ -17,6 +17,7 @@ from holdfast.identity.memory import MemoryFileError, recall
 from holdfast.identity.probe import Probe
 from holdfast.identity.rehash import Outcome, Rehash, commands
 from holdfast.identity.watch import Watch
+from holdfast.identity.way_out import WayOut
 
 MISMATCH: Final = "EngineMismatch"
 """Reason in the termination message: the engine is not what was approved."""
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
             memory=options.memory.parent,
             commands=commands(options.artifacts, options.artifacts_digest, options.folder or ()),
         )
-        probe = Probe(options.listen, options.port, lambda: watch.report)
+        way_out = WayOut(options.fetching, options.fetching_patience)
+        probe = Probe(options.listen, options.port, lambda: watch.report, lambda: way_out.settled)
     except (IdentityFileError, MemoryFileError) as error:
         return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
     except OSError as error:
@@ -148,6 +150,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--artifacts", type=Path, default=Path(os.devnull), help="artifacts.json of the revision")
     add("--artifacts-digest", default="", metavar="DIGEST", help="sha256:… of that file")
     add("--folder", action="append", metavar="NAME=DIR", help="where the engine sees an artifact; may be given more than once")
+    add(
+        "--fetching",
+        type=Path,
+        default=Path(os.devnull),
+        help="file with the pod's label that lets it fetch; no engine starts before it is empty",
+    )
+    add("--fetching-patience", type=float, default=30.0, help="seconds to wait for that (default: %(default)s)")
     add("--engine-port", type=int, default=8000, help="port of the engine on 127.0.0.1 (default: %(default)s)")
     add("--listen", default="0.0.0.0", help="address of the probe (default: %(default)s)")  # noqa: S104 # the kubelet asks
     add("--port", type=int, default=8001, help="port of the probe (default: %(default)s)")

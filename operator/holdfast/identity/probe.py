@@ -1,4 +1,4 @@
-"""What the kubelet asks: ``GET /ready``. ``GET /report`` says the same at length."""
+"""What the kubelet asks: ``GET /started``, then ``GET /ready``. ``GET /report`` says the latter at length."""
 
 import json
 from collections.abc import Callable
@@ -14,9 +14,10 @@ class Probe(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, host: str, port: int, report: Callable[[], Report]) -> None:
+    def __init__(self, host: str, port: int, report: Callable[[], Report], started: Callable[[], bool]) -> None:
         super().__init__((host, port), _Handler)
         self.report = report
+        self.started = started
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -28,6 +29,10 @@ class _Handler(BaseHTTPRequestHandler):
         report = self.server.report()
         if self.path == "/ready":
             self._answer(HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE, report.message + "\n", "text/plain")
+        elif self.path == "/started":
+            done = self.server.started()
+            text = "the engine may start" if done else "the pod may still reach the sources of its files"
+            self._answer(HTTPStatus.OK if done else HTTPStatus.SERVICE_UNAVAILABLE, text + "\n", "text/plain")
         elif self.path == "/report":
             found = {"ready": report.ready, "message": report.message, "reported": report.reported}
             self._answer(HTTPStatus.OK, json.dumps(found) + "\n", "application/json")

@@ -1,9 +1,12 @@
 """Labels and owners of the children of a ModelDeployment."""
 
-from typing import Any
+from typing import Any, Final
 
 from holdfast.api import names
 from holdfast.domain.snapshot import DeploymentView
+
+FETCHING_LABELS: Final = {names.LABEL_FETCHING: names.FETCHING}
+"""Of pods of engines that are let out to fetch; in no selector of a workload, since the operator takes them off pods that run."""
 
 
 def labels(component: str, deployment: str, revision: int | None = None) -> dict[str, str]:

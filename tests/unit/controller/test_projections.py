@@ -118,6 +118,40 @@ def test_a_pod_that_is_out_of_traffic_says_why() -> None:
     assert view_of(raw).quarantine == "PodDrifted: x"
 
 
+def fetching(state: Manifest | None = None, *, verb: str = "fetch", engine: Manifest | None = None) -> Manifest:
+    raw = pod(
+        initContainerStatuses=[{"name": "weights", "state": state}] if state else [],
+        containerStatuses=[{"name": "engine", "state": engine}] if engine else [],
+    )
+    raw["spec"] = {"initContainers": [{"name": "weights", "args": [verb, "--directory=/x"]}]}
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "fetches"),
+    [
+        (fetching(), True),
+        (fetching({"running": {}}), True),
+        (fetching(ended(4)), True),
+        (fetching(ended(0, "", "Completed")), False),
+        (fetching({"waiting": {}}, engine={"running": {}}), False),
+        (fetching({"waiting": {}}, engine={"waiting": {}}), True),
+        (fetching({"running": {}}, verb="verify"), False),
+        (pod(), False),
+    ],
+    ids=["new", "at it", "failed", "done", "the engine runs", "begins anew", "a Job fetches", "nothing to fetch"],
+)
+def test_a_pod_fetches_until_its_own_container_has(raw: Manifest, fetches: bool) -> None:
+    assert view_of(raw).fetches is fetches
+
+
+def test_a_pod_is_let_out_by_its_label() -> None:
+    raw = pod()
+    assert not view_of(raw).way_out
+    raw["metadata"]["labels"]["holdfast.dev/fetching"] = "true"
+    assert view_of(raw).way_out
+
+
 def test_the_image_that_a_node_runs_is_that_of_the_engine() -> None:
     statuses = [{"name": "mesh", "imageID": "other"}, {"name": "engine", "imageID": "registry.example/engine@sha256:1"}]
     assert view_of(pod(containerStatuses=statuses)).image_id == "registry.example/engine@sha256:1"

@@ -99,6 +99,28 @@ async def test_it_is_not_ready_while_the_engine_loads(tmp_path: Path, start: Sta
         assert json.loads(report) == {"ready": False, "message": text.strip(), "reported": {}}
 
 
+async def test_the_engine_may_start_once_the_pods_way_out_is_closed(tmp_path: Path, start: Start, model: Path) -> None:
+    async with start("vllm", *FLAGS["vllm"]) as fake:
+        container = prepared(fake, "vllm", model, tmp_path)
+        label = tmp_path / "fetching"
+        label.write_text("true")
+        container.arguments += [f"--fetching={label}", "--fetching-patience=600"]
+        seen: list[int] = []
+
+        class EnoughError(Exception):
+            pass
+
+        def wait(_seconds: float) -> None:
+            seen.append(container.get("/started")[0])
+            label.write_text("")
+            seen.append(container.get("/started")[0])
+            raise EnoughError
+
+        with pytest.raises(EnoughError):
+            await run(container, wait)
+        assert seen == [503, 200]
+
+
 @pytest.mark.parametrize(("name", "content"), [("identity.json", "{}"), ("memory.json", "[]")])
 async def test_files_that_cannot_be_read_end_it(name: str, content: str, start: Start, model: Path, tmp_path: Path) -> None:
     async with start("vllm", *FLAGS["vllm"]) as fake:

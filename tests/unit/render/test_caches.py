@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from holdfast.api.model import Model
+from holdfast.api.names import LABEL_FETCHING
 from holdfast.domain.artifacts import artifacts, artifacts_digest
 from holdfast.render.deployment import engine_objects, problems, shared_objects
 from unit.render.cases import CLAIM, MANY_PARTS, MINIMAL, MIXED, declared, owner, resolved, revision
@@ -193,6 +194,36 @@ def test_an_engine_reaches_nothing() -> None:
     (policy,) = [each for each in shared_objects(owner(MINIMAL["vllm"][0])) if each["kind"] == "NetworkPolicy"]
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert "egress" not in policy["spec"]
+
+
+def test_a_pod_that_fetches_for_itself_is_let_out_by_a_label_that_no_selector_needs() -> None:
+    found = objects(MINIMAL["vllm"])
+    deployment = found["Deployment"]["spec"]
+    marks, selected = deployment["template"]["metadata"]["labels"], deployment["selector"]["matchLabels"]
+    assert found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == marks == selected | {LABEL_FETCHING: "true"}
+    assert found["Service"]["spec"]["selector"] == selected
+
+
+@pytest.mark.parametrize("name", ["PersistentVolumeClaim", "Volume"])
+def test_a_pod_that_fetches_nothing_is_never_let_out(name: str) -> None:
+    volume = {"volume": {"claimName": "models", "manifestDigest": f"sha256:{'1' * 64}"}}
+    case = (declared("VLLM", source=volume), ()) if name == "Volume" else MINIMAL["vllm"]
+    found = objects(case, **CACHES[name])
+    assert LABEL_FETCHING not in found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    sidecar = pod(found)["initContainers"][-1]
+    assert "startupProbe" not in sidecar
+    assert not [arg for arg in sidecar["args"] if arg.startswith("--fetching")]
+
+
+def test_the_engine_starts_when_its_sidecar_says_that_the_way_out_is_closed() -> None:
+    spec = pod(objects(MINIMAL["vllm"]))
+    sidecar = spec["initContainers"][-1]
+    assert sidecar["startupProbe"]["httpGet"]["path"] == "/started"
+    patience = next(int(arg.rpartition("=")[2]) for arg in sidecar["args"] if arg.startswith("--fetching-patience="))
+    probe = sidecar["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] > 2 * patience, "the kubelet is more patient than the sidecar"
+    (item,) = [each for each in volume(spec, "pod")["downwardAPI"]["items"] if each["path"] == "fetching"]
+    assert item["fieldRef"]["fieldPath"] == f"metadata.labels['{LABEL_FETCHING}']"
 
 
 def test_only_the_pods_of_the_job_reach_the_hub_with_a_claim() -> None:

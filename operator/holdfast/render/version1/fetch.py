@@ -8,8 +8,8 @@ from holdfast.api.deployment import Serving
 from holdfast.api.revision import ModelRevisionSpec, ResolvedSource
 from holdfast.domain.artifacts import Artifact
 from holdfast.domain.snapshot import DeploymentView
-from holdfast.domain.weights import Place, is_fetched_by_job, placed
-from holdfast.render.labels import labels, metadata
+from holdfast.domain.weights import Place, is_fetched_by_pod, placed
+from holdfast.render.labels import FETCHING_LABELS, labels, metadata
 from holdfast.render.version1 import weights
 from holdfast.render.version1.base import base_spec, together
 
@@ -28,7 +28,7 @@ def fetch_objects(deployment: DeploymentView, revision: ModelRevisionSpec, servi
     fetched = placed(revision.model, serving, Place.CACHE)
     if not fetched:
         return []
-    if not is_fetched_by_job(revision.model, serving):
+    if is_fetched_by_pod(revision.model, serving):
         return [_network_policy(deployment, revision, serving, fetched, names.COMPONENT_ENGINE)]
     return [
         _network_policy(deployment, revision, serving, fetched, names.COMPONENT_WEIGHTS),
@@ -60,6 +60,7 @@ def _job(deployment: DeploymentView, revision: ModelRevisionSpec, serving: Servi
                         {"name": "temporary", "emptyDir": {}},
                         weights.cache_volume(name, serving),
                         *weights.source_volumes(serving),
+                        *weights.named_volumes(name, serving),
                     ],
                     "restartPolicy": "OnFailure",
                     "terminationGracePeriodSeconds": _GRACE_SECONDS,
@@ -76,19 +77,21 @@ def _network_policy(
 ) -> dict[str, Any]:
     """Let the pods that fetch ask name servers and the sources, and nothing in.
 
-    A NetworkPolicy knows addresses and ports, no names, so it is by port. It holds for the whole pod: with a claim, the engine's
-    pods have no such policy and cannot send anything anywhere.
+    A NetworkPolicy knows addresses and ports, no names, so it is by port. It holds for the whole pod, also for its engine: so it
+    selects pods of engines by a label that the operator takes off before the engine starts.
     """
     name, number = deployment.meta.key.name, revision.number
+    engine = component == names.COMPONENT_ENGINE
     # A policy for the engines' ingress is there already; the pods of a Job have this one only.
-    types = ["Egress"] if component == names.COMPONENT_ENGINE else ["Ingress", "Egress"]
+    types = ["Egress"] if engine else ["Ingress", "Egress"]
+    selected = labels(component, name, number) | (FETCHING_LABELS if engine else {})
     dns = [{"port": port, "protocol": protocol} for port in _NAME_PORTS for protocol in ("UDP", "TCP")]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": metadata(deployment, names.fetch_network_policy_name(name, number), component, number),
         "spec": {
-            "podSelector": {"matchLabels": labels(component, name, number)},
+            "podSelector": {"matchLabels": selected},
             "policyTypes": types,
             "egress": [{"ports": dns}, {"ports": _ports(fetched, serving)}],
         },

@@ -9,7 +9,8 @@ from holdfast.api.revision import ResolvedModel
 from holdfast.domain.artifacts import artifacts, artifacts_bytes
 from holdfast.domain.pin import pin_digest, short_digest
 from holdfast.domain.snapshot import DeploymentView, RevisionView
-from holdfast.render.labels import labels, metadata
+from holdfast.domain.weights import is_fetched_by_pod
+from holdfast.render.labels import FETCHING_LABELS, labels, metadata
 from holdfast.render.version1 import container, pod, weights
 from holdfast.render.version1.fetch import fetch_objects
 from holdfast.render.version1.identity import IDENTITY_KEY
@@ -97,6 +98,7 @@ def _service(deployment: DeploymentView, revision: RevisionView) -> dict[str, An
 def _deployment(deployment: DeploymentView, revision: RevisionView, serving: Serving, replicas: int) -> dict[str, Any]:
     name, number = deployment.meta.key.name, revision.spec.number
     drain_seconds = pod.drain_seconds(serving)
+    fetching = FETCHING_LABELS if is_fetched_by_pod(revision.spec.model, serving) else {}
     engine = _ENGINES[revision.spec.model.engine.type].container(
         revision.spec.model, fingerprint=short_digest(revision.spec.digest), drain_seconds=drain_seconds
     )
@@ -112,7 +114,7 @@ def _deployment(deployment: DeploymentView, revision: RevisionView, serving: Ser
             "progressDeadlineSeconds": 600,
             "revisionHistoryLimit": 1,
             "template": {
-                "metadata": {"labels": labels(names.COMPONENT_ENGINE, name, number)},
+                "metadata": {"labels": labels(names.COMPONENT_ENGINE, name, number) | fetching},
                 "spec": pod.pod_spec(name, revision.spec, serving, engine),
             },
         },

@@ -83,7 +83,7 @@ def _volumes(deployment: str, revision: ModelRevisionSpec, serving: Serving, eng
         weights.revision_volume(deployment, revision.number),
         {"name": "temporary", "emptyDir": {}},
         *weights.engine_volumes(deployment, revision, serving),
-        *identity_volumes(),
+        *identity_volumes(revision, serving),
     ]
     if engine.shared_memory:
         volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": engine.shared_memory}})

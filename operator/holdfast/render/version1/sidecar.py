@@ -6,6 +6,7 @@ from holdfast.api import names
 from holdfast.api.deployment import Serving
 from holdfast.api.revision import ModelRevisionSpec
 from holdfast.domain.artifacts import artifacts_digest
+from holdfast.domain.weights import is_fetched_by_pod
 from holdfast.render.version1 import container as c
 from holdfast.render.version1 import weights
 from holdfast.render.version1.base import READ_ONLY_MODE, container_security, environment, literal
@@ -15,6 +16,10 @@ _POD: Final = "/holdfast/pod"
 """What the pod's own object says."""
 _QUARANTINE: Final = "quarantine"
 _VERIFY: Final = "verify"
+_FETCHING: Final = "fetching"
+_PATIENCE_SECONDS: Final = (
+    30  # with an operator that is down, engines start after so long with the way out that their pod fetched by
+)
 _MEMORY: Final = "/holdfast/identity"
 """What the sidecar remembers when it is restarted; no other container has it."""
 
@@ -34,6 +39,11 @@ def identity_container(revision: ModelRevisionSpec, serving: Serving) -> dict[st
         f"--artifacts-digest={artifacts_digest(revision.model)}",
         *(f"--folder={name}={mount['mountPath']}" for name, mount in seen),
     ]
+    started: dict[str, Any] = {}
+    if is_fetched_by_pod(revision.model, serving):
+        args += [f"--fetching={_POD}/{_FETCHING}", f"--fetching-patience={_PATIENCE_SECONDS}"]
+        # The engine starts when this probe succeeds (KEP-753): no code of it runs while its pod may send anything anywhere.
+        started["startupProbe"] = _probe("/started", failures=4 * _PATIENCE_SECONDS)
     return {
         "name": "identity",
         "image": revision.render.weights_image,
@@ -46,13 +56,8 @@ def identity_container(revision: ModelRevisionSpec, serving: Serving) -> dict[st
             "limits": {"memory": "512Mi"},
         },  # as the weights containers, while it verifies
         "restartPolicy": "Always",
-        "readinessProbe": {
-            "httpGet": {"path": "/ready", "port": names.IDENTITY_PORT, "scheme": "HTTP"},
-            "periodSeconds": 1,
-            "timeoutSeconds": 5,
-            "successThreshold": 1,
-            "failureThreshold": 1,  # what is not what was approved gets no further request
-        },
+        **started,
+        "readinessProbe": _probe("/ready", failures=1),  # what is not what was approved gets no further request
         "securityContext": container_security(),
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
@@ -65,14 +70,29 @@ def identity_container(revision: ModelRevisionSpec, serving: Serving) -> dict[st
     }
 
 
-def identity_volumes() -> list[dict[str, Any]]:
+def identity_volumes(revision: ModelRevisionSpec, serving: Serving) -> list[dict[str, Any]]:
     """Return the volumes that only the sidecar mounts."""
-    items = [_annotation(_QUARANTINE, names.ANNOTATION_QUARANTINE), _annotation(_VERIFY, names.ANNOTATION_VERIFY)]
+    items = [
+        _mark(_QUARANTINE, "annotations", names.ANNOTATION_QUARANTINE),
+        _mark(_VERIFY, "annotations", names.ANNOTATION_VERIFY),
+    ]
+    if is_fetched_by_pod(revision.model, serving):
+        items.append(_mark(_FETCHING, "labels", names.LABEL_FETCHING))
     return [
         {"name": "pod", "downwardAPI": {"items": items, "defaultMode": READ_ONLY_MODE}},
         {"name": "identity", "emptyDir": {"sizeLimit": "1Mi"}},
     ]
 
 
-def _annotation(path: str, name: str) -> dict[str, Any]:
-    return {"path": path, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{name}']"}}
+def _mark(path: str, kind: str, name: str) -> dict[str, Any]:
+    return {"path": path, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.{kind}['{name}']"}}
+
+
+def _probe(path: str, *, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": names.IDENTITY_PORT, "scheme": "HTTP"},
+        "periodSeconds": 1,
+        "timeoutSeconds": 5,
+        "successThreshold": 1,
+        "failureThreshold": failures,
+    }
