@@ -24,7 +24,9 @@ def test_the_target_is_what_was_asked_for(cli: Cli, api: ApiStandIn, to: str | N
     assert states.made(api)["fallbackTo"] == expected
 
 
-@pytest.mark.parametrize("to", ["0", "-1", "general-api", "external/", "LastKnownGood", "1.5", "٣"])
+@pytest.mark.parametrize(
+    "to", ["0", "-1", "general-api", "external/", "LastKnownGood", "1.5", "٣", "1" * 10, "external/A", "external/" + "x" * 41]
+)
 def test_another_target_is_a_wrong_call(cli: Cli, api: ApiStandIn, to: str) -> None:
     states.stable(api)
     result = cli("fallback", states.NAME, "--yes", f"--to={to}")

@@ -60,6 +60,10 @@ def test_every_help_page_has_examples_that_the_command_understands(bare_cli: Cli
         GROUP.commands[name].make_context(name, arguments)
 
 
+def test_usage_brackets_what_may_be_left_out_once(bare_cli: Cli) -> None:
+    assert bare_cli("status", "--help").out.splitlines()[0] == "Usage: holdfast status [OPTIONS] [NAME]"
+
+
 def test_help_without_a_terminal_has_no_escape_sequences(bare_cli: Cli) -> None:
     assert "\x1b" not in bare_cli("--help").out
 

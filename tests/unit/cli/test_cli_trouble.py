@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from holdfast.api.approval import ModelApprovalSpec
+from holdfast.cli.options import REASON_MAX_LENGTH
 from unit.cli import states
 from unit.cli.api_stand_in import REVIEWS, ApiStandIn
 from unit.cli.conftest import Cli, write_kubeconfig
@@ -221,6 +224,41 @@ def test_a_wrong_call_is_told_apart(cli: Cli, arguments: list[str]) -> None:
     result = cli(*arguments)
     assert result.code == 2
     assert "Usage: holdfast" in result.err
+
+
+@pytest.mark.parametrize("name", ["", " ", "modeldeployment/support-chat", "../x", "a,b=c", "Support-Chat", "-", "x" * 64 + "!"])
+@pytest.mark.parametrize("command", ["status", "diff", "history", "approve", "fallback", "verify"])
+def test_what_cannot_be_a_name_is_refused_before_anything_is_asked(cli: Cli, api: ApiStandIn, command: str, name: str) -> None:
+    result = cli(command, "--", name)
+    assert result.code == 2
+    assert f"Invalid value for 'NAME': {name!r} is not a name" in result.err
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("command", ["approve", "reject", "abort", "fallback", "resume"])
+def test_a_reason_that_would_not_be_kept_is_refused_before_anything_is_asked(cli: Cli, api: ApiStandIn, command: str) -> None:
+    result = cli(command, states.NAME, "--yes", "--reason", "x" * (REASON_MAX_LENGTH + 1))
+    assert result.code == 2
+    assert "it has 1025 characters, and 1024 are the most; link to what is longer" in result.err
+    assert api.requests == []
+
+
+def test_the_longest_reason_is_kept(cli: Cli, api: ApiStandIn) -> None:
+    states.tried(api)
+    states.accepts(api)
+    assert cli("abort", states.NAME, "--yes", "--reason", "x" * REASON_MAX_LENGTH).code == 0
+    assert states.made(api)["reason"] == "x" * REASON_MAX_LENGTH
+
+
+def test_the_longest_reason_is_the_one_of_the_kind() -> None:
+    with pytest.raises(ValidationError):
+        _approval("x" * (REASON_MAX_LENGTH + 1))
+    assert _approval("x" * REASON_MAX_LENGTH).reason
+
+
+def _approval(reason: str) -> ModelApprovalSpec:
+    who = {"username": "alice"}
+    return ModelApprovalSpec.parse({"decision": "Fallback", "target": {"name": "chat"}, "approver": who, "reason": reason})
 
 
 def test_the_stand_in_is_strict(api: ApiStandIn, cli: Cli, home: Path) -> None:

@@ -1,5 +1,6 @@
 """``holdfast fallback``: the way out, at every moment."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -19,9 +20,7 @@ _LAST_KNOWN_GOOD = "last-known-good"
 
 
 def _check_target(value: str) -> str:
-    revision = value.isascii() and value.isdigit() and int(value) > 0
-    external = value.startswith("external/") and value != "external/"
-    if value != _LAST_KNOWN_GOOD and not revision and not external:
+    if not re.fullmatch(rf"{_LAST_KNOWN_GOOD}|[1-9][0-9]{{0,8}}|external/[a-z]([a-z0-9-]{{0,38}}[a-z0-9])?", value):
         raise typer.BadParameter(f"{value!r} is none of {_LAST_KNOWN_GOOD}, the number of a revision, external/NAME")
     return value
 
