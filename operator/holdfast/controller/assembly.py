@@ -132,8 +132,6 @@ def assemble(
         upstream=watch,
         worker=Worker(
             queue=queue,
-            mirror=mirror,
-            recorder=recorder,
             observer=observer,
             deployment=reconciler.reconcile,
             gateway=gateway.reconcile,

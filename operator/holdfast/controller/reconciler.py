@@ -31,7 +31,7 @@ from holdfast.controller.writes import Writes
 from holdfast.domain import drift, egress, retention
 from holdfast.domain.plan import Plan
 from holdfast.domain.proposal import current_desired
-from holdfast.domain.snapshot import Snapshot
+from holdfast.domain.snapshot import DeploymentView, Snapshot
 from holdfast.domain.verification import untold
 
 logger = logging.getLogger(__name__)
@@ -85,6 +85,8 @@ class Reconciler:
         self._decide = decide
         self._observer = observer
         self._matched: dict[Key, Matched] = {}
+        self._failed: set[Key] = set()
+        """Where the last visit ended in a bug."""
 
     async def reconcile(self, key: Key) -> None:
         """Do what is to be done about one ModelDeployment now, and queue it for when there is more.
@@ -92,9 +94,21 @@ class Reconciler:
         Raises:
             Failure: it could not be finished; the kind says when to come back.
         """
+        try:
+            await self._visit(key)
+        except Failure:
+            raise
+        except Exception:
+            await self._tell_of_bug(key)
+            raise
+        if key in self._failed:
+            self._failed.discard(key)
+            self._queue.add(key)  # the status is still to say so
+
+    async def _visit(self, key: Key) -> None:
         lost_races = 0
         for _ in range(_STEPS):
-            snapshot = self._snapshots.build(key, self._matched.get(key, Matched()))
+            snapshot = self._look(key)
             if snapshot is None:
                 self._forget(key)
                 return
@@ -116,6 +130,21 @@ class Reconciler:
                 return
         told = f"ModelDeployment {key.namespace}/{key.name} did not settle in {_STEPS} steps"
         raise Transient(told, retry_after=_RESTLESS)
+
+    def _look(self, key: Key) -> Snapshot | Unreadable | Blind | None:
+        return self._snapshots.build(key, self._matched.get(key, Matched()), failed=key in self._failed)
+
+    async def _tell_of_bug(self, key: Key) -> None:
+        """Tell where people look, and once: the next visit finds it in the status and the log has the details.
+
+        What is decided from then on says the same, until a visit gets through: so nothing is written again and again.
+        """
+        told_before = key in self._failed
+        self._failed.add(key)
+        deployment = self._mirror.deployment(key)
+        if isinstance(deployment, DeploymentView):
+            with contextlib.suppress(Failure):  # it is tried again with everything else
+                await self._writes.tell_of_bug(deployment, self._cluster.now(), event=not told_before)
 
     async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
         """Do one thing; return the plan if nothing was left to do."""
@@ -165,7 +194,7 @@ class Reconciler:
             for child in self._mirror.children(key):
                 if child.engine is not None:
                     await self._writer.refresh(child.kind, child.key, by=key)
-            snapshot = self._snapshots.build(key, self._matched.get(key, Matched()))
+            snapshot = self._look(key)
             if not isinstance(snapshot, Snapshot):
                 return True
             for found in drift.drifts(snapshot):
@@ -275,6 +304,7 @@ class Reconciler:
         self._resolutions.release(key)
         self._upstream.release(key)
         self._matched.pop(key, None)
+        self._failed.discard(key)
         self._writes.forget(key)
         self._queue.forget(key)
         self._observer.deployment(key, None)

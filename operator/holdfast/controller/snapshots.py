@@ -32,12 +32,13 @@ class Snapshots:
         self._resolutions = resolutions
         self._settings = settings
 
-    def build(self, key: Key, matched: Matched) -> Snapshot | Unreadable | Blind | None:
+    def build(self, key: Key, matched: Matched, *, failed: bool = False) -> Snapshot | Unreadable | Blind | None:
         """Return the snapshot of a ModelDeployment, None if there is none.
 
         Args:
             key: the ModelDeployment.
             matched: what came of making its children match last.
+            failed: whether the last visit ended in a bug of ours.
         """
         deployment = self._mirror.deployment(key)
         if deployment is None or isinstance(deployment, Unreadable):
@@ -66,6 +67,7 @@ class Snapshots:
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
             refused=(*(text for _, text in matched.refused), *self._gateways.problems(key)),
+            failed=failed,
         )
 
     def owned(self, deployment: DeploymentView) -> list[LiveObject]:

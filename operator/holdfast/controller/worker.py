@@ -3,23 +3,15 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal
+from typing import Literal
 
 from holdfast.api.names import Key
-from holdfast.api.reasons import Reason
-from holdfast.cluster import kinds
 from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Rejected, Transient, Waiting
-from holdfast.cluster.events import Recorder, Regarding
 from holdfast.controller.keys import GatewayKey, QueueKey
-from holdfast.controller.mirror import Mirror
 from holdfast.controller.observer import Observer, Outcome
 from holdfast.controller.queue import WorkQueue
-from holdfast.domain.plan import Note
-from holdfast.domain.snapshot import DeploymentView
 
 logger = logging.getLogger(__name__)
-
-_TOLD: Final = "Holdfast failed on this object and tries again; what serves goes on. The operator's log has the details"
 
 
 class Worker:
@@ -29,15 +21,11 @@ class Worker:
         self,
         *,
         queue: WorkQueue,
-        mirror: Mirror,
-        recorder: Recorder,
         observer: Observer,
         deployment: Callable[[Key], Awaitable[None]],
         gateway: Callable[[GatewayKey], Awaitable[None]],
     ) -> None:
         self._queue = queue
-        self._mirror = mirror
-        self._recorder = recorder
         self._observer = observer
         self._deployment = deployment
         self._gateway = gateway
@@ -78,21 +66,8 @@ class Worker:
             logger.log(level, "trying again", extra={"key": key, "error": str(trouble), "seconds": round(delay, 2)})
             return "Transient"
         except Exception:
-            first = self._queue.failures(key) == 0
             delay = self._queue.retry(key)
             logger.exception("internal error", extra={"key": key, "seconds": round(delay, 2)})
-            if first and isinstance(key, Key):
-                await self._tell(key)
             return "InternalError"
         self._queue.succeeded(key)
         return "Settled"
-
-    async def _tell(self, key: Key) -> None:
-        """Tell once per streak of failures where people look; the details stay in the log."""
-        view = self._mirror.deployment(key)
-        if not isinstance(view, DeploymentView):
-            return
-        regarding = Regarding(
-            kind=kinds.MODEL_DEPLOYMENT, key=key, uid=view.meta.uid, resource_version=view.meta.resource_version
-        )
-        await self._recorder.record(regarding, [Note(type="Warning", reason=Reason.INTERNAL_ERROR, message=_TOLD)])

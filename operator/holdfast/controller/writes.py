@@ -8,16 +8,17 @@ from holdfast.api.approval import ApprovalState
 from holdfast.api.decision import DecisionType, Gate
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.names import Key, revision_name
-from holdfast.api.reasons import ConditionType, Phase
+from holdfast.api.reasons import ConditionType, Phase, Reason
 from holdfast.cluster import kinds
 from holdfast.cluster.errors import AlreadyExists, Conflict, Rejected
 from holdfast.cluster.events import Recorder, Regarding
 from holdfast.cluster.port import Manifest
 from holdfast.controller.observer import Observer
 from holdfast.controller.writer import Writer
+from holdfast.domain import conditions
 from holdfast.domain.drift import Drift
 from holdfast.domain.plan import CreateRevision, Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
-from holdfast.domain.snapshot import Meta, PodView, Snapshot
+from holdfast.domain.snapshot import DeploymentView, Meta, PodView, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +39,16 @@ class Writes:
             Conflict: what the decision saw is outdated; by now the mirror is not.
             Failure: the write did not happen, or (Transient) perhaps did.
         """
+        key = snapshot.deployment.meta.key
         match write:
             case CreateRevision():
                 await self._create_revision(snapshot, write)
             case WriteRevisionStatus():
                 view = next(view for view in snapshot.revisions if view.spec.number == write.revision)
-                await self._put(kinds.MODEL_REVISION, view.meta, write.status.wire(), snapshot)
+                await self._put(kinds.MODEL_REVISION, view.meta, write.status.wire(), by=key)
             case SettleApproval():
                 approval = next(view for view in snapshot.approvals if view.meta.key.name == write.name)
-                await self._put(kinds.MODEL_APPROVAL, approval.meta, write.status.wire(), snapshot)
+                await self._put(kinds.MODEL_APPROVAL, approval.meta, write.status.wire(), by=key)
                 if write.status.state is ApprovalState.REFUSED and write.status.reason is not None:
                     self._observer.refused(write.status.reason)
             case WriteStatus():
@@ -81,6 +83,21 @@ class Writes:
         told = "way out closed" if pod.way_out else "way out opened"
         logger.info(told, extra={"deployment": meta.key, "pod": pod.name})
 
+    async def tell_of_bug(self, deployment: DeploymentView, now: datetime, *, event: bool) -> None:
+        """Say in the status of a ModelDeployment that Holdfast itself failed on it, and in an Event if it is news.
+
+        Raises:
+            Failure: it did not happen, or (Transient) perhaps did.
+        """
+        meta, status = deployment.meta, conditions.failed(deployment, now)
+        regarding = Regarding(kind=kinds.MODEL_DEPLOYMENT, key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
+        if event:
+            await self._recorder.record(
+                regarding, [Note(type="Warning", reason=Reason.INTERNAL_ERROR, message=conditions.FAILED)]
+            )
+        if status != deployment.status:
+            await self._put(kinds.MODEL_DEPLOYMENT, meta, status.wire(), by=meta.key)
+
     def forget(self, key: Key) -> None:
         """Forget a ModelDeployment that is gone."""
         self._phases.pop(key, None)
@@ -110,7 +127,7 @@ class Writes:
 
     async def _write_status(self, snapshot: Snapshot, write: WriteStatus, now: datetime) -> None:
         before, meta = snapshot.deployment.status, snapshot.deployment.meta
-        answer = await self._put(kinds.MODEL_DEPLOYMENT, meta, write.status.wire(), snapshot)
+        answer = await self._put(kinds.MODEL_DEPLOYMENT, meta, write.status.wire(), by=meta.key)
         for note in write.notes:
             self._observer.moved(note.reason)
             told = {"deployment": meta.key, "reason": note.reason, "phase": write.status.phase, "told": note.message}
@@ -121,18 +138,13 @@ class Writes:
         )
         await self._recorder.record(regarding, write.notes)
 
-    async def _put(self, kind: kinds.Kind, meta: Meta, status: Manifest, snapshot: Snapshot) -> Manifest:
+    async def _put(self, kind: kinds.Kind, meta: Meta, status: Manifest, *, by: Key) -> Manifest:
         try:
             return await self._writer.replace_status(
-                kind,
-                meta.key,
-                uid=meta.uid,
-                resource_version=meta.resource_version,
-                status=status,
-                by=snapshot.deployment.meta.key,
+                kind, meta.key, uid=meta.uid, resource_version=meta.resource_version, status=status, by=by
             )
         except Conflict:
-            await self._writer.refresh(kind, meta.key, by=snapshot.deployment.meta.key)
+            await self._writer.refresh(kind, meta.key, by=by)
             raise
 
     def _measure(self, key: Key, before: ModelDeploymentStatus, after: ModelDeploymentStatus, now: datetime) -> None:

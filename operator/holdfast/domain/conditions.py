@@ -5,13 +5,13 @@ Messages hold no running clock, so that a deployment in which nothing happens is
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from holdfast.api.deployment import Condition, ModelDeploymentStatus, RequestState, WeightsKept
 from holdfast.api.reasons import ConditionType, Phase, Reason
 from holdfast.domain import drift, lookup, proposal, routing, upstream, weights
 from holdfast.domain.rollout import next_wake
-from holdfast.domain.snapshot import ResolutionFailed, Snapshot, WeightsState
+from holdfast.domain.snapshot import DeploymentView, ResolutionFailed, Snapshot, WeightsState
 
 _WORKING = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING, Phase.DRAINING, Phase.ABORTING})
 _UNRESOLVED = frozenset(
@@ -23,12 +23,16 @@ _UNRESOLVED = frozenset(
         Reason.INVALID_SPEC,
     }
 )
+FAILED: Final = "Holdfast failed on this object and tries again; what serves goes on. The operator's log has the details"
 
 
 class _Finding(NamedTuple):
     status: Literal["True", "False", "Unknown"]
     reason: Reason
     message: str
+
+
+_BUG: Final = _Finding("True", Reason.INTERNAL_ERROR, FAILED)
 
 
 def observe(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) -> ModelDeploymentStatus:
@@ -65,6 +69,15 @@ def observe(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) ->
         if finding is not None
     ]
     return status.model_copy(update={"conditions": conditions, "message": _message(snapshot, status)[:1024]})
+
+
+def failed(deployment: DeploymentView, now: datetime) -> ModelDeploymentStatus:
+    """Return the status with nothing changed but that it says that Holdfast itself failed, when nothing could be decided."""
+    status = deployment.status
+    others = [condition for condition in status.conditions or [] if condition.type is not ConditionType.STALLED]
+    before = next((condition for condition in status.conditions or [] if condition.type is ConditionType.STALLED), None)
+    stalled = _condition(ConditionType.STALLED, _BUG, before, deployment.meta.generation, now)
+    return status.model_copy(update={"conditions": [*others, stalled]})
 
 
 def _condition(kind: ConditionType, finding: _Finding, before: Condition | None, generation: int, now: datetime) -> Condition:
@@ -199,6 +212,8 @@ def _reconciling(status: ModelDeploymentStatus) -> _Finding | None:
 
 
 def _stalled(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding | None:
+    if snapshot.failed:
+        return _BUG
     if snapshot.deployment.invalid is not None:
         return _Finding("True", Reason.INVALID_SPEC, snapshot.deployment.invalid)
     if snapshot.conflicts:

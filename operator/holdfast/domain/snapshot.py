@@ -246,3 +246,5 @@ class Snapshot:
     """Names of objects that stand where a child belongs and are not ours."""
     refused: tuple[str, ...] = ()
     """What the API server says about children that it does not accept, such as an exceeded quota."""
+    failed: bool = False
+    """Whether the last visit ended in a bug of ours."""

@@ -8,27 +8,20 @@ import pytest
 
 from builders import NAME, NAMESPACE
 from holdfast.api.names import Key
-from holdfast.cluster import kinds
 from holdfast.cluster.errors import Rejected, Transient, Waiting
-from holdfast.cluster.events import Recorder
 from holdfast.controller.keys import GatewayKey, QueueKey
-from holdfast.controller.mirror import Mirror
 from holdfast.controller.observer import Observer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.worker import Worker
-from model.fake_cluster import Crash, FakeCluster
-from unit.controller.objects import deployment
+from model.fake_cluster import Crash
 
 KEY = Key(NAMESPACE, NAME)
 
 
 class Bench:
-    def __init__(self, cluster: FakeCluster) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
-        self.cluster = cluster
         self.queue = WorkQueue(clock=lambda: self.now, rng=random.Random(1))  # noqa: S311
-        self.mirror = Mirror()
-        self.mirror.observe(kinds.MODEL_DEPLOYMENT, deployment())
         self.error: BaseException | None = None
         self.seen: list[QueueKey] = []
         self.ended: list[tuple[str, str]] = []
@@ -40,8 +33,6 @@ class Bench:
 
         self.worker = Worker(
             queue=self.queue,
-            mirror=self.mirror,
-            recorder=Recorder(cluster, instance="test"),
             observer=Listener(),
             deployment=self._reconciler(),
             gateway=self._reconciler(),
@@ -66,8 +57,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(cluster: FakeCluster) -> Bench:
-    return Bench(cluster)
+def bench() -> Bench:
+    return Bench()
 
 
 async def test_a_settled_key_does_not_come_back(bench: Bench) -> None:
@@ -125,15 +116,6 @@ async def test_a_bug_is_logged_once_with_its_traceback_and_tried_again(bench: Be
     bugs = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(bugs) == 1
     assert bugs[0].exc_info is not None
-
-
-async def test_a_bug_is_told_to_people_once_and_without_its_details(bench: Bench) -> None:
-    bench.error = KeyError("oops")
-    await bench.work()
-    await bench.work()
-    events = list(bench.cluster.every(kinds.EVENT).values())
-    assert [event["reason"] for event in events] == ["InternalError"]
-    assert "oops" not in events[0]["note"]
 
 
 async def test_a_kill_is_not_survived(bench: Bench) -> None:
