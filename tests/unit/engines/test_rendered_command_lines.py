@@ -1,11 +1,10 @@
-"""What Holdfast renders for each engine is what the bed's engines take."""
+"""What Holdfast renders for each engine is what the fake engine takes."""
 
 import pytest
 
 from holdfast.api.model import EngineType, Model
 from holdfast.render.deployment import engine_objects
 from testbed.engines.fake_engine.arguments import Flavor, parse
-from testbed.engines.llama_server import parser
 from unit.render.cases import FULL, MINIMAL, owner, revision
 
 ALL = {f"{name}-minimal": case for name, case in MINIMAL.items()} | {f"{name}-full": case for name, case in FULL.items()}
@@ -37,10 +36,3 @@ def test_the_fake_engine_plays_the_right_engine_where_the_gateway_looks_for_it(m
     assert found.port == 8000
     if found.flavor is not Flavor.TGI:  # it has no name but the path
         assert found.served_name == revision(model, paths).spec.model.served_name
-
-
-def test_llama_server_takes_all_of_it() -> None:
-    _program, *arguments = _command(*MINIMAL["llama-cpp"])
-    options = parser().parse_args(arguments)
-    assert options.model == "/holdfast/model/tiny.gguf"
-    assert (options.repeat_penalty, options.presence_penalty, options.frequency_penalty, options.repeat_last_n) == (1, 0, 0, -1)

@@ -160,7 +160,7 @@ FULL: dict[str, tuple[Model, tuple[str, ...]]] = {
             "LlamaCpp",
             engine_fields={
                 "options": {"contextLength": 8192, "seed": 7, "modelFile": "big/model-00001-of-00002.gguf"},
-                "args": ["--parallel=4", "--flash-attn=on", "--no-mmap"],
+                "args": ["--parallel=4", "--flash-attn=on", "--load-mode=none"],
             },
             chatTemplate={"text": TEMPLATE},
             generation=FULL_GENERATION,

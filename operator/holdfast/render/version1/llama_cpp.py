@@ -21,7 +21,12 @@ from holdfast.render.version1.container import (
 )
 
 _RANDOM_SEED: Final = -1  # another one for each request
-_WHOLE_CONTEXT: Final = -1  # as far back as other engines look for tokens that were said before
+_SMALLEST: Final = 2.0**-126
+_LONG_CONTEXT: Final = 262_144
+"""How far back to look for tokens that were said before, as other engines look at the whole context, when nobody knows its length.
+
+The documentation's -1 for the whole context ends builds of October 2026 at their start (common/arg.cpp).
+"""
 
 
 class LlamaCpp:
@@ -47,7 +52,7 @@ class LlamaCpp:
             *("--repeat-penalty", _number(generation.repetition_penalty)),
             *("--presence-penalty", _number(generation.presence_penalty)),
             *("--frequency-penalty", _number(generation.frequency_penalty)),
-            *("--repeat-last-n", str(_WHOLE_CONTEXT)),
+            *("--repeat-last-n", str(options.context_length or _LONG_CONTEXT)),
             *("--fit", "off"),  # it would shorten the context to what fits the memory of this node
             "--jinja",
             "--offline",
@@ -128,5 +133,7 @@ def _ggufs(source: ResolvedSource) -> list[str]:
 
 
 def _number(value: float) -> str:
-    """Return the shortest decimal text of a number, the same on every machine."""
-    return str(int(value)) if value == int(value) else repr(value)
+    """Return the shortest decimal text of a number, the same on every machine; 0 for what is none in llama.cpp's 32 bits."""
+    if abs(value) < _SMALLEST or value == int(value):
+        return str(int(value))
+    return repr(value)
