@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from e2e.story import NAME, ROLLOUT, no_failures, serve_first
+from e2e.story import NAME, ROLLOUT, no_failures
 from stage.team import Team, Wire
+from stage.traffic import ask_once
 from stage.wait import until
 from testbed import Testbed, images
 from testbed.hub import Demo
@@ -110,9 +111,18 @@ def test_a_pod_that_an_admission_policy_changed_never_gets_a_request(
     until(lambda: events(team, "PodDrifted"), what="the Event, which follows the status")
 
 
-def test_an_approved_pod_is_left_alone(team: Team, commits: tuple[str, str], engine: str) -> None:
-    serve_first(team, commits[0], engine)
+def test_an_approved_pod_is_left_alone_and_its_draft_model_drafts(team: Team, commits: tuple[str, str], engine: str) -> None:
+    model = team.model(commit=commits[0], image=engine)
+    model["draftModel"] = {"source": model["source"], "tokens": 4}
+    assert team.apply(team.manifest(NAME, model, rollout=ROLLOUT)).code == 0
+    team.wait_phase(NAME, "AwaitingApproval")
+    team.must("approve", NAME, "--yes", "--reason", "first")
+    team.wait_phase(NAME, "Stable")
     pinned(team)
+    with team.url(NAME) as url:
+        code, _, body = ask_once(url, host=team.host(NAME), model=NAME)
+    assert code == 200, body
+    assert json.loads(body)["timings"]["draft_n"] > 0
     (pod,) = team.ready_pods(NAME)
     assert "holdfast.dev/quarantine" not in pod["metadata"].get("annotations", {})
     sidecar = next(each for each in pod["status"]["initContainerStatuses"] if each["name"] == "identity")

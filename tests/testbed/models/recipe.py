@@ -1,10 +1,10 @@
 """Makes the tiny models. A program of its own, run in its own environment: imports nothing of the test bed.
 
-usage: recipe.py safetensors|gguf SEED DIRECTORY
+usage: recipe.py safetensors|gguf|adapter SEED DIRECTORY
 
 The model has random weights, the architecture of Qwen2 (so that vLLM, TGI, SGLang and llama.cpp all load it without code
 of its own) and 1024 byte-level BPE tokens trained on text made here. Nothing but the seed goes in: the bytes never change.
-Another seed gives other weights and another tokenizer.
+Another seed gives other weights and another tokenizer. The adapter is a LoRA in PEFT's format for the model of any seed.
 """
 
 import json
@@ -24,6 +24,10 @@ HEAD_DIM = HIDDEN // HEADS
 INTERMEDIATE = 128
 VOCABULARY = 1024
 CONTEXT = 32768
+
+ADAPTER_RANK = 8
+ADAPTED = {"self_attn.q_proj": (HIDDEN, HIDDEN), "mlp.down_proj": (HIDDEN, INTERMEDIATE)}
+"""Modules that the adapter changes, with their outputs and inputs."""
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 BOS, EOS = 0, 2
@@ -121,6 +125,32 @@ def make_gguf(source: Path, target: Path) -> None:
     writer.close()
 
 
+def make_adapter(seed: int, out: Path) -> None:
+    """Write a LoRA adapter (PEFT, ``docs/source/developer_guides/checkpoint``) that clearly changes every answer."""
+    random = np.random.RandomState(seed)
+    tensors = {}
+    for layer in range(LAYERS):
+        for module, (outputs, inputs) in ADAPTED.items():
+            prefix = f"base_model.model.model.layers.{layer}.{module}"
+            for name, shape in {"lora_A": (ADAPTER_RANK, inputs), "lora_B": (outputs, ADAPTER_RANK)}.items():
+                tensors[f"{prefix}.{name}.weight"] = (random.standard_normal(shape) * 0.5).astype(np.float32)
+    save_file(tensors, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    _write_json(
+        out / "adapter_config.json",
+        {
+            "base_model_name_or_path": "holdfast/tiny-chat",
+            "bias": "none",
+            "inference_mode": True,
+            "lora_alpha": 2 * ADAPTER_RANK,
+            "lora_dropout": 0.0,
+            "peft_type": "LORA",
+            "r": ADAPTER_RANK,
+            "target_modules": sorted(module.rpartition(".")[2] for module in ADAPTED),
+            "task_type": "CAUSAL_LM",
+        },
+    )
+
+
 def _train_tokenizer(random: np.random.RandomState) -> Tokenizer:
     words = WORDS.split()
     corpus = [" ".join(words[i] for i in random.randint(0, len(words), 12)) + "." for _ in range(2000)]
@@ -205,6 +235,9 @@ def _write_json(path: Path, value: object) -> None:
 def main(kind: str, seed: str, directory: str) -> None:
     """Make one model."""
     out = Path(directory)
+    if kind == "adapter":
+        make_adapter(int(seed), out)
+        return
     make_safetensors(int(seed), out)
     if kind == "gguf":
         made = sorted(out.iterdir())

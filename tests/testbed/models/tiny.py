@@ -48,11 +48,21 @@ def tiny_gguf(seed: int) -> dict[str, bytes]:
     return {**_made("gguf", seed), **_papers(card)}
 
 
+def tiny_adapter(seed: int) -> dict[str, bytes]:
+    """Return the files of a repository with a LoRA adapter for `tiny_model`.
+
+    Raises ``RuntimeError`` when the environment that makes it cannot be installed.
+    """
+    metadata = "library_name: peft\nbase_model: holdfast/tiny-chat\n"
+    card = _CARD.format(title="Tiny chat, polite", seed=seed, metadata=metadata)
+    return {**_made("adapter", seed), **_papers(card)}
+
+
 def _papers(card: str) -> dict[str, bytes]:
     return {"README.md": card.encode(), "LICENSE": _LICENSE.read_bytes()}
 
 
-def _made(kind: Literal["safetensors", "gguf"], seed: int) -> dict[str, bytes]:
+def _made(kind: Literal["safetensors", "gguf", "adapter"], seed: int) -> dict[str, bytes]:
     recipe = hashlib.sha256(_RECIPE.read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "models" / f"{kind}-{seed}-{recipe}-{environment_digest()}"
     with locked(folder):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.models import tiny_gguf, tiny_model
+from testbed.models import tiny_adapter, tiny_gguf, tiny_model
 from testbed.models.environment import cache_folder
 
 FILES = {
@@ -45,6 +45,12 @@ def test_a_seed_always_gives_the_same_bytes(seed: int, weights: str, tokenizer: 
     model = tiny_model(seed)
     assert (digest(model["model.safetensors"]), digest(model["tokenizer.json"])) == (weights, tokenizer)
     assert digest(tiny_gguf(seed)["tiny.gguf"]) == gguf
+
+
+def test_an_adapter_always_is_the_same_bytes() -> None:
+    files = tiny_adapter(7)
+    assert set(files) == {"LICENSE", "README.md", "adapter_config.json", "adapter_model.safetensors"}
+    assert digest(files["adapter_model.safetensors"]) == "9b14742d10d9bfb0ff26cf004aed7e085e68374fcb75c83d6745c31c3128f049"
 
 
 def test_a_model_is_a_whole_repository() -> None:
