@@ -67,7 +67,8 @@ class Cluster:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
         answer = self._call("POST", path, Asked(verb="find out who you are"), body=body)
-        name = answer["status"]["userInfo"].get("username", "")
+        info = (answer.get("status") or {}).get("userInfo") or {}
+        name = info.get("username")
         if not isinstance(name, str) or not name:
             raise CommandError(f"the API server {self._server} did not say who you are", ExitCode.FAILED)
         return name
@@ -246,10 +247,13 @@ class Cluster:
         page = {**query, "limit": str(_PAGE)}
         while True:
             answer = self._call("GET", path, asked, query=page)
-            items += answer["items"]
-            more = answer["metadata"].get("continue")
+            part, metadata = answer.get("items"), answer.get("metadata")
+            if not isinstance(part, list) or not isinstance(metadata, dict):
+                raise CommandError(f"{self._server} answered with something that is not a list; is it a Kubernetes API server?")
+            items += part
+            more = metadata.get("continue")
             if not more:
-                return sorted(items, key=lambda item: str(item["metadata"]["name"])), answer["metadata"]["resourceVersion"]
+                return sorted(items, key=lambda item: str(item["metadata"]["name"])), str(metadata.get("resourceVersion", ""))
             page = {**query, "limit": str(_PAGE), "continue": more}
 
     def _path(self, resource: str, name: str | None = None) -> str:
@@ -286,7 +290,7 @@ class Cluster:
             raise CommandError(
                 f"{self._server} answered with something that is not JSON; is it a Kubernetes API server?"
             ) from error
-        if not isinstance(answer, dict):
+        if not isinstance(answer, dict) or "kind" not in answer:
             raise CommandError(f"{self._server} answered with something that is not an object; is it a Kubernetes API server?")
         return answer
 

@@ -52,9 +52,11 @@ def load(*, kubeconfig: str | None, context: str | None, namespace: str | None, 
             loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
         active = loader.current_context
         user = _user(merger.config.value, active["context"].get("user"))
+        if not configuration.host.startswith(("https://", "http://")):
+            cluster = active["context"].get("cluster")
+            raise ValueError(f"the server of the cluster {cluster} is {configuration.host!r}; it must be a URL, https://…")
     except (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise CommandError(f"kubeconfig {paths} cannot be used: {said}", ExitCode.UNREACHABLE) from error
+        raise CommandError(f"kubeconfig {paths} cannot be used: {_said(error)}", ExitCode.UNREACHABLE) from error
     if not configuration.verify_ssl:
         import urllib3
 
@@ -68,12 +70,25 @@ def load(*, kubeconfig: str | None, context: str | None, namespace: str | None, 
     )
 
 
+def _said(error: Exception) -> str:
+    """Return what is wrong with a kubeconfig; what the client's own code stumbles over says nothing to a person."""
+    if isinstance(error, (AttributeError, KeyError, TypeError)):
+        return "it has not the form of a kubeconfig; see what kubectl config view says of it"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _user(config: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
-    """Return the user entry of kubeconfig."""
+    """Return the user entry of kubeconfig; a context without a user acts as nobody.
+
+    Raises:
+        ValueError: the context names a user who is not there. The client would ask as nobody without a word.
+    """
     for entry in config.get("users") or []:
         found = entry.value if hasattr(entry, "value") else entry
         if found["name"] == name:
             return dict(found.get("user") or {})
+    if name:
+        raise ValueError(f"the context names the user {name}, who is not in it")
     return {}
 
 

@@ -1,6 +1,8 @@
 """Everything that goes wrong on the way to the cluster becomes one sentence and an exit code; no traceback reaches a person."""
 
+import itertools
 import json
+import re
 import socket
 from pathlib import Path
 
@@ -83,6 +85,34 @@ def test_a_cluster_without_holdfast_is_told_apart_from_a_missing_object(cli: Cli
     assert "has no modeldeployments.holdfast.dev: Holdfast is not installed there" in result.err
 
 
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        *itertools.product(
+            [("status",), ("status", "--watch"), ("history", "support-chat")],
+            [b"{}", b'{"items": []}', b'{"kind": "List"}', b'{"kind": "List", "items": 7}', b"null", b'"hello"'],
+        ),
+        *itertools.product([("status", "support-chat")], [b"{}", b'{"items": []}', b"null"]),
+    ],
+)
+def test_a_server_of_another_kind_is_told_from_a_bug(cli: Cli, api: ApiStandIn, command: tuple[str, ...], answer: bytes) -> None:
+    api.refusals["GET modeldeployments"] = api.refusals["GET modelrevisions"] = (200, answer)
+    result = cli(*command)
+    assert result.code == 1
+    assert "is it a Kubernetes API server?" in result.err
+
+
+@pytest.mark.parametrize(
+    "answer", [b'{"kind": "SelfSubjectReview"}', b'{"kind": "SelfSubjectReview", "status": {"userInfo": {}}}']
+)
+def test_a_server_that_knows_no_name_gets_no_decision(cli: Cli, api: ApiStandIn, answer: bytes) -> None:
+    states.proposed_second(api)
+    api.refusals[f"POST {REVIEWS}"] = (201, answer)
+    result = cli("approve", states.NAME, "--yes")
+    assert (result.code, api.approvals()) == (1, [])
+    assert "did not say who you are" in result.err
+
+
 def test_a_cluster_that_does_not_say_who_you_are_gets_no_decision(cli: Cli, api: ApiStandIn) -> None:
     states.proposed_second(api)
     api.refusals[f"POST {REVIEWS}"] = _status(403, "selfsubjectreviews is forbidden: User may not", "Forbidden")
@@ -123,7 +153,21 @@ def test_a_machine_without_kubeconfig(bare_cli: Cli, home: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "", "[]", "kind: Config\n", "just text", "current-context: a\ncontexts: []\nclusters: []\nusers: []\n", "\x00"],
+    [
+        "{",
+        "",
+        "[]",
+        "[a]",
+        "kind: Config\n",
+        "just text",
+        "a: b: c",
+        "current-context: a\ncontexts: []\nclusters: []\nusers: []\n",
+        "{current-context: a, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: 17}}]}",
+        "{current-context: a, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {}}]}",
+        "{current-context: a, contexts: [{name: a, context: {cluster: a}}], clusters: [{name: a, cluster: {server: 'ftp://a'}}]}",
+        "{current-context: a, contexts: 7, clusters: 7}",
+        "\x00",
+    ],
 )
 def test_a_malformed_kubeconfig_is_named(bare_cli: Cli, home: Path, content: str) -> None:
     path = home / "broken"
@@ -132,6 +176,15 @@ def test_a_malformed_kubeconfig_is_named(bare_cli: Cli, home: Path, content: str
     assert result.code == 6
     assert result.err.startswith(f"error: kubeconfig {path} cannot be used: ")
     assert len(result.err.splitlines()) == 1
+    assert not re.search("' object|indices|attribute|iterable", result.err), "the words of Python"
+
+
+def test_a_context_of_an_unknown_user_asks_nothing_as_nobody(cli: Cli, api: ApiStandIn, home: Path) -> None:
+    path = write_kubeconfig(home / "kubeconfig", api.url)
+    path.write_text(path.read_text().replace("user: me", "user: eve"))
+    result = cli("status")
+    assert (result.code, api.requests) == (6, [])
+    assert result.err == f"error: kubeconfig {path} cannot be used: the context names the user eve, who is not in it\n"
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(bare_cli: Cli) -> None:
