@@ -191,7 +191,7 @@ DEPLOYMENT_CASES = (
     ),
     Case(
         kind="ModelDeployment",
-        message="storageClassName and accessMode are for type PersistentVolumeClaim only",
+        message="storageClassName, accessMode and unused are for type PersistentVolumeClaim only",
         accepts=(
             {
                 f"{SERVING}.cache": {
@@ -199,6 +199,7 @@ DEPLOYMENT_CASES = (
                     "size": "60Gi",
                     "storageClassName": "fast",
                     "accessMode": "ReadWriteMany",
+                    "unused": "Delete",
                 }
             },
         ),
@@ -208,6 +209,7 @@ DEPLOYMENT_CASES = (
                 {f"{SERVING}.cache": {"type": "EmptyDir", "accessMode": "ReadWriteMany"}},
                 "are for type PersistentVolumeClaim only",
             ),
+            ({f"{SERVING}.cache": {"type": "EmptyDir", "unused": "Delete"}}, "are for type PersistentVolumeClaim only"),
         ),
     ),
     one(

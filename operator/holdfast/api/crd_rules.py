@@ -100,8 +100,8 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
         ),
         Rule(
             path="spec.serving.cache",
-            expression="self.type == 'PersistentVolumeClaim' || (!has(self.storageClassName) && !has(self.accessMode))",
-            message="storageClassName and accessMode are for type PersistentVolumeClaim only",
+            expression="self.type == 'PersistentVolumeClaim' || (!has(self.storageClassName) && !has(self.accessMode) && !has(self.unused))",
+            message="storageClassName, accessMode and unused are for type PersistentVolumeClaim only",
             reason="FieldValueForbidden",
         ),
         *(_cache_of_one_kind(cache, kind) for cache, kind in (("Image", "oci"), ("Volume", "volume"))),

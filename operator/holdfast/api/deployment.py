@@ -81,6 +81,13 @@ class Verification(StrEnum):
     ON_FETCH = "OnFetch"  # never again: by size, times and inode against a seal
 
 
+class Unused(StrEnum):
+    """What becomes of files in the claim of the cache that no ModelRevision names."""
+
+    KEEP = "Keep"
+    DELETE = "Delete"
+
+
 class Cache(ApiModel):
     """Where verified weights are kept between pods. Absent means EmptyDir."""
 
@@ -93,6 +100,10 @@ class Cache(ApiModel):
         default=None, description="Of the claim; absent means ReadWriteOnce, with which all pods run on one node."
     )
     verify: Verification | None = Field(default=None, description="When pods hash the cache again; absent means OnNode.")
+    unused: Unused | None = Field(
+        default=None,
+        description="What the Job that fetches does with files in the claim that no ModelRevision names; absent means Keep.",
+    )
 
 
 class Retention(StrEnum):

@@ -9,6 +9,7 @@ from holdfast.api.names import Key
 from holdfast.api.revision import Platform, ResolvedModel
 from holdfast.cluster.port import Manifest
 from holdfast.domain.plan import Plan
+from holdfast.domain.retention import Named
 from holdfast.domain.snapshot import DeploymentView, GatewayView, RevisionView, Snapshot
 from holdfast.sources.hub_upstream import Look
 
@@ -51,7 +52,7 @@ class Renderer(Protocol):
         """Return the children of one revision."""
         ...
 
-    def shared_objects(self, deployment: DeploymentView) -> Sequence[Manifest]:
+    def shared_objects(self, deployment: DeploymentView, named: Named | None = None) -> Sequence[Manifest]:
         """Return the children that all revisions share."""
         ...
 

@@ -1,16 +1,23 @@
 """What all revisions of a ModelDeployment share: its address, the wall around its engines, and its cache of weights."""
 
-from typing import Any
+from typing import Any, Final
 
 from holdfast.api import names
-from holdfast.api.deployment import CacheType, Retention, Serving
+from holdfast.api.deployment import CacheType, Retention, Serving, Unused
+from holdfast.domain.retention import NAMED_KEY, Named, named_bytes
 from holdfast.domain.snapshot import DeploymentView
 from holdfast.render.labels import labels, metadata
 from holdfast.render.quantity import canonical
 
+_NAMED_MAX_BYTES: Final = 1000 * 1000  # a ConfigMap holds 1 MiB (Kubernetes API)
 
-def shared_objects(deployment: DeploymentView) -> list[dict[str, Any]]:
+
+def shared_objects(deployment: DeploymentView, named: Named | None = None) -> list[dict[str, Any]]:
     """Return the Service that clients use, the NetworkPolicy of the engines and, if asked for, the claim of the cache.
+
+    Args:
+        deployment: whose they are.
+        named: what must stay in the claim; with None nothing may be deleted there.
 
     Raises:
         ValueError: the deployment has no readable spec, or a cache without a size (which the CRD refuses).
@@ -21,6 +28,8 @@ def shared_objects(deployment: DeploymentView) -> list[dict[str, Any]]:
     objects = [_route_service(deployment), _network_policy(deployment)]
     if serving.cache and serving.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
         objects.append(_claim(deployment, serving))
+        if serving.cache.unused is Unused.DELETE:
+            objects.append(_named(deployment, named))
     return objects
 
 
@@ -82,4 +91,15 @@ def _claim(deployment: DeploymentView, serving: Serving) -> dict[str, Any]:
             "volumeMode": "Filesystem",
             **storage_class,
         },
+    }
+
+
+def _named(deployment: DeploymentView, named: Named | None) -> dict[str, Any]:
+    """What must stay, for the Jobs. Without a key in it they delete nothing, nor when it would be too large for a ConfigMap."""
+    text = named_bytes(named).decode() if named is not None else ""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(deployment, names.weights_named_name(deployment.meta.key.name), names.COMPONENT_WEIGHTS),
+        "data": {NAMED_KEY: text} if 0 < len(text) <= _NAMED_MAX_BYTES else {},
     }

@@ -18,6 +18,7 @@ from holdfast.controller.observer import Observer
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.resolutions import Resolutions
 from holdfast.domain.pin import declared_digest
+from holdfast.domain.retention import Named
 from holdfast.domain.snapshot import DeploymentView, ResolutionFailed, Resolved, RevisionView
 from holdfast.sources.hub_errors import SourceNotFoundError, SourceUnavailableError
 from model.fake_cluster import START
@@ -35,7 +36,7 @@ class Renderer:
     def engine_objects(self, deployment: DeploymentView, revision: RevisionView, replicas: int) -> Sequence[Manifest]:
         return ()
 
-    def shared_objects(self, deployment: DeploymentView) -> Sequence[Manifest]:
+    def shared_objects(self, deployment: DeploymentView, named: Named | None = None) -> Sequence[Manifest]:
         return ()
 
     def problems(self, model: ResolvedModel) -> Sequence[str]:

@@ -25,6 +25,8 @@ SEALS: Final = "/holdfast/seals"
 """The seals of a cache that is read-only otherwise."""
 SEAL: Final = "/holdfast/seal"
 """The key of seals, for the weights containers only."""
+NAMED: Final = "/holdfast/named"
+"""What must stay in the cache, for the Job that deletes the rest."""
 REGISTRY: Final = "/holdfast/registry"
 TOKEN: Final = "/holdfast/token"  # noqa: S105 # a directory
 TEMPORARY: Final = "/tmp"  # noqa: S108 # a volume of the pod's own

@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from holdfast.api import names
-from holdfast.api.deployment import CacheType, Serving, Verification
+from holdfast.api.deployment import CacheType, Serving, Unused, Verification
 from holdfast.api.revision import ModelRevisionSpec, ResolvedModel, ResolvedSource
 from holdfast.domain.artifacts import DRAFT, MODEL, TOKENIZER, Artifact, artifacts, artifacts_digest
+from holdfast.domain.retention import NAMED_KEY
 from holdfast.domain.weights import Place, is_fetched_by_job, place, placed
 from holdfast.render.version1 import container as c
 from holdfast.render.version1.base import READ_ONLY_MODE, container_security, environment, literal
@@ -48,6 +49,11 @@ def fetching(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
         args.append(f"--registry-credentials={c.REGISTRY}/config.json")
     if serving.mirror:
         args.append(f"--mirror={serving.mirror}")
+    if is_fetched_by_job(revision.model, serving):
+        args.append(f"--revision={revision.number}")
+        if _deletes_unused(serving):
+            args.append(f"--named={c.NAMED}/{NAMED_KEY}")
+            mounts.append({"name": "named", "mountPath": c.NAMED, "readOnly": True})
     return _container("weights", "fetch", revision, serving, [*_only(revision.model, serving), *args], mounts)
 
 
@@ -109,10 +115,22 @@ def source_volumes(serving: Serving) -> list[dict[str, Any]]:
     return found
 
 
+def named_volumes(deployment: str, serving: Serving) -> list[dict[str, Any]]:
+    """Return the volume with what must stay in the claim, if the rest may go. Without the ConfigMap all of it stays."""
+    if not _deletes_unused(serving):
+        return []
+    config = {"name": names.weights_named_name(deployment), "defaultMode": READ_ONLY_MODE, "optional": True}
+    return [{"name": "named", "configMap": config}]
+
+
 def revision_volume(deployment: str, number: int) -> dict[str, Any]:
     """Return the volume with the revision's ConfigMap."""
     config = {"name": names.revision_config_name(deployment, number), "defaultMode": READ_ONLY_MODE}
     return {"name": "revision", "configMap": config}
+
+
+def _deletes_unused(serving: Serving) -> bool:
+    return serving.cache is not None and serving.cache.unused is Unused.DELETE
 
 
 def _waiting(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
@@ -122,6 +140,7 @@ def _waiting(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
         f"--seals={c.SEALS}",
         f"--seal-key-file={c.SEAL}/{names.SEAL_KEY}",
         f"--wait={_WAIT_SECONDS}",
+        f"--revision={revision.number}",
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "weights", "mountPath": c.WEIGHTS, "readOnly": True},
