@@ -61,6 +61,18 @@ class Matched:
             waiting=self.waiting + other.waiting,
         )
 
+    def news(self, before: "Matched") -> bool:
+        """Whether there is something to look at again at once: a change, or trouble with another child than before.
+
+        The same trouble in other words is none: some refusals name the time or the request, and trying again at once would bring
+        the next.
+        """
+        return self.changed or self._troubled != before._troubled
+
+    @property
+    def _troubled(self) -> list[list[Name]]:
+        return [[name for name, _ in group] for group in (self.conflicts, self.refused, self.waiting)]
+
     @property
     def trouble(self) -> bool:
         """Whether something is not as it should be, and no event will tell when that changes."""

@@ -161,7 +161,7 @@ class Reconciler:
         before = self._matched.get(key, Matched())
         matched = await self._match(key, snapshot, plan)
         self._matched[key] = replace(matched, changed=False)
-        return plan if matched == before and plan.write is None else None
+        return plan if plan.write is None and not matched.news(before) else None
 
     async def _turn(self, key: Key, snapshot: Snapshot) -> bool:
         """Close the way out of pods that have fetched, before anything is decided about them; return whether anything changed.

@@ -175,3 +175,28 @@ async def test_what_keeps_the_gateway_from_serving_is_told_on_the_deployment(clu
     assert "Stalled=ChildRefused" in texts(cluster)
     stalled = [each for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
     assert text in stalled[0]["message"]
+
+
+async def test_a_refusal_in_other_words_each_time_is_tried_once_a_minute_and_no_more_often(cluster: FakeCluster) -> None:
+    """As of a webhook that names the request, or a quota that others use as well."""
+    declare(cluster)
+    process = await started(cluster)
+    refused = 0
+
+    def refuse(call: Call) -> None:
+        nonlocal refused
+        if (call.verb, call.kind) == ("create", kinds.SERVICE):
+            refused += 1
+            cluster.inject("before", Rejected(f"denied; request {refused}"), verb="create", kind=kinds.SERVICE)
+
+    cluster.before_call = refuse
+    await process.settle(run_engines)
+    at_first, before = refused, len(cluster.writes())
+    assert at_first <= 6
+    for _ in range(10):
+        cluster.advance(61)
+        await process.settle(run_engines)
+    assert refused - at_first == 10
+    assert len(cluster.writes()) - before <= 20
+    assert "Transient" not in process.outcomes
+    assert f"request {refused - 1}" in str(status(cluster)["conditions"]), "what is told is at most a minute old"
