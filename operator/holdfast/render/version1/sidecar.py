@@ -17,9 +17,8 @@ _POD: Final = "/holdfast/pod"
 _QUARANTINE: Final = "quarantine"
 _VERIFY: Final = "verify"
 _FETCHING: Final = "fetching"
-_PATIENCE_SECONDS: Final = (
-    30  # with an operator that is down, engines start after so long with the way out that their pod fetched by
-)
+_PATIENCE_SECONDS: Final = 15
+"""For the operator to shut the pod in. It may be down, and pods are replaced all the same: then the engine starts with the way out open."""
 _MEMORY: Final = "/holdfast/identity"
 """What the sidecar remembers when it is restarted; no other container has it."""
 
