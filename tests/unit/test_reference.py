@@ -44,11 +44,26 @@ def chart() -> Iterator[str]:
 
 def command_line() -> Iterator[str]:
     for file in (ROOT / "operator/holdfast/cli").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "CommandError" and node.args:
-                said = template(node.args[0]).replace("\n", " ")
+        tree = ast.parse(file.read_text())
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            for said in refused(function):
                 if said.strip("…"):  # what another part of the program says is listed there
-                    yield said
+                    yield said.replace("\n", " ")
+
+
+def refused(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    """What a function of the command line refuses with, also when it was put into a variable before."""
+    texts: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            texts.setdefault(node.targets[0].id, []).append(node.value)
+    for node in ast.walk(function):
+        match node:
+            case ast.Call(func=ast.Name(id="CommandError") | ast.Attribute(attr="BadParameter"), args=[ast.Name(id=name), *_]):
+                yield from (template(said) for said in texts.get(name, []))
+            case ast.Call(func=ast.Name(id="CommandError") | ast.Attribute(attr="BadParameter"), args=[said, *_]):
+                assert not isinstance(said, ast.Call) or isinstance(said.func, ast.Name), f"cannot be read: {ast.unparse(said)}"
+                yield template(said)
 
 
 def start() -> Iterator[str]:

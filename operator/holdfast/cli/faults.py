@@ -68,7 +68,8 @@ def from_connection(error: BaseException, server: str, asked: Asked) -> CommandE
         what = "it did not answer in time"
     else:
         what = said
-    return CommandError(f"cannot {asked.verb} {asked.resource} at {server}: {what}".replace("  ", " "), ExitCode.UNREACHABLE)
+    doing = f"{asked.verb} {asked.resource}".rstrip()
+    return CommandError(f"cannot {doing} at {server}: {what}", ExitCode.UNREACHABLE)
 
 
 def _status(body: bytes) -> tuple[str, str, str]:
