@@ -125,9 +125,10 @@ class Children:
         self._verified.pop((kind, key), None)
         self._contested.pop((kind, key), None)
 
-    def retry_contested(self) -> None:
-        """Forget who changed what back, so that it is tried again."""
+    def sweep(self) -> None:
+        """Forget who changed what back, so that it is tried again, and what is known of children that others deleted."""
         self._contested.clear()
+        self._verified = {name: seen for name, seen in self._verified.items() if self._mirror.live(*name) is not None}
 
     async def _match_one(self, kind: Kind, manifest: Manifest, by: QueueKey, owner: Owner | None) -> Matched:
         metadata = manifest["metadata"]

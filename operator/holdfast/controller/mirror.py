@@ -7,7 +7,7 @@ that were deleted while its watch was interrupted.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -134,7 +134,7 @@ class Mirror:
     def deployments(self, namespace: str | None = None) -> list[DeploymentView | Unreadable]:
         """Return the ModelDeployments of a namespace, or all, in the order of their names."""
         entries = self._entries[kinds.MODEL_DEPLOYMENT]
-        keys = entries.keys() if namespace is None else self._by_namespace[namespace][kinds.MODEL_DEPLOYMENT]
+        keys = entries.keys() if namespace is None else self._in_namespace(namespace, kinds.MODEL_DEPLOYMENT)
         values = (entries[key].value for key in sorted(keys))
         return [value for value in values if isinstance(value, DeploymentView | Unreadable)]
 
@@ -174,14 +174,14 @@ class Mirror:
 
     def gateway_children(self, namespace: str) -> list[LiveObject]:
         """Return the objects of the gateway of a namespace."""
-        found = [self._entries[kind][key].value for kind in kinds.CHILDREN for key in sorted(self._by_namespace[namespace][kind])]
+        found = [self._entries[kind][key].value for kind in kinds.CHILDREN for key in sorted(self._in_namespace(namespace, kind))]
         return [v for v in found if isinstance(v, LiveObject) and v.component == names.COMPONENT_GATEWAY]
 
     def everything(self) -> Iterator[QueueKey]:
         """Return everything that is reconciled: all ModelDeployments, and the gateways of namespaces that have or had any."""
         yield from list(self._entries[kinds.MODEL_DEPLOYMENT])
         for namespace in list(self._by_namespace):
-            if self._by_namespace[namespace][kinds.MODEL_DEPLOYMENT] or self.gateway_children(namespace):
+            if self._in_namespace(namespace, kinds.MODEL_DEPLOYMENT) or self.gateway_children(namespace):
                 yield GatewayKey(namespace)
 
     def count(self, kind: Kind) -> int:
@@ -193,6 +193,10 @@ class Mirror:
     def _pods(self, key: Key, component: str) -> list[PodView]:
         records = (value for value in self._of_deployment(kinds.POD, key) if isinstance(value, PodRecord))
         return [record.view for record in records if record.component == component and record.view is not None]
+
+    def _in_namespace(self, namespace: str, kind: Kind) -> Collection[Key]:
+        linked = self._by_namespace.get(namespace)
+        return linked.get(kind, ()) if linked else ()
 
     def _of_deployment(self, kind: Kind, key: Key) -> list[Value]:
         linked = self._by_deployment.get(key)
@@ -208,9 +212,14 @@ class Mirror:
 
     def _unlink(self, kind: Kind, key: Key, entry: _Entry) -> None:
         del self._entries[kind][key]
-        self._by_namespace[key.namespace][kind].discard(key)
-        if kind is kinds.POD:
-            self._gateway_pods[key.namespace].discard(key)
+        linked = self._by_namespace[key.namespace]
+        linked[kind].discard(key)
+        if not any(linked.values()):
+            del self._by_namespace[key.namespace]
+        if kind is kinds.POD and (pods := self._gateway_pods.get(key.namespace)) is not None:
+            pods.discard(key)
+            if not pods:
+                del self._gateway_pods[key.namespace]
         for name in entry.deployments:
             owner = Key(key.namespace, name)
             linked = self._by_deployment[owner]

@@ -118,7 +118,7 @@ class Resync:
                 self._due[kind] = self._clock() + _RETRY
                 continue
             if kind is kinds.MODEL_DEPLOYMENT:
-                self._children.retry_contested()
+                self._children.sweep()
                 for key in self._mirror.everything():
                     self._queue.add(key, Priority.LOW)
 

@@ -270,7 +270,7 @@ async def test_somebody_who_changes_it_back_each_time_is_reported_instead_of_fou
         f"Service {NAME}-1 is changed back by somebody else: spec.externalIPs: ['192.0.2.1'], which Holdfast did not set"
     ]
     assert bench.verbs().count("update") == 1
-    bench.children.retry_contested()
+    bench.children.sweep()
     await bench.children.match([service()], by=KEY, owner=OWNER)
     assert bench.verbs().count("update") == 2
 
@@ -288,3 +288,12 @@ async def test_objects_of_a_gateway_belong_to_nobody(bench: Bench) -> None:
     assert found is not None
     assert "ownerReferences" not in found["metadata"]
     assert not (await bench.children.match([service()], by=KEY, owner=None)).changed
+
+
+async def test_nothing_is_remembered_of_children_that_went_with_their_owner(bench: Bench) -> None:
+    await bench.children.match([service(), workload()], by=KEY, owner=OWNER)
+    await bench.children.match([service(), workload()], by=KEY, owner=OWNER)
+    bench.cluster.remove(kinds.SERVICE, CHILD)
+    bench.hear()
+    bench.children.sweep()
+    assert [kind for kind, _ in bench.children._verified] == [kinds.DEPLOYMENT]

@@ -213,3 +213,20 @@ def test_everything_is_what_has_to_be_reconciled() -> None:
     }
     mirror.observe(kinds.SERVICE, left_behind)
     assert set(mirror.everything()) == {KEY, GATEWAY, GatewayKey("team-z")}
+
+
+def test_nothing_is_remembered_of_a_namespace_that_is_empty() -> None:
+    """Namespaces of tests come and go all day."""
+    mirror = Mirror()
+    gateway_pod = pod()
+    gateway_pod["metadata"]["labels"] = {"holdfast.dev/component": "gateway"}
+    mirror.observe(kinds.MODEL_DEPLOYMENT, deployment(1))
+    mirror.observe(kinds.DEPLOYMENT, engine())
+    mirror.observe(kinds.POD, gateway_pod)
+    for kind in (kinds.MODEL_DEPLOYMENT, kinds.DEPLOYMENT, kinds.POD):
+        mirror.replace(kind, listing(1000))
+    assert mirror.deployments(NAMESPACE) == []
+    assert mirror.gateway_pods(NAMESPACE) == []
+    assert mirror.gateway_children(NAMESPACE) == []
+    assert list(mirror.everything()) == []
+    assert (mirror._by_namespace, mirror._by_deployment, mirror._gateway_pods) == ({}, {}, {})
