@@ -104,6 +104,21 @@ DEPLOYMENT_CASES = (
         )
         for engine in REFUSED
     ),
+    Case(
+        kind="ModelDeployment",
+        message="a word in an argument of VLLM would choose or loosen the pinned model",
+        accepts=(
+            {f"{ENGINE}.args": ['--structured-outputs-config={"backend": "xgrammar"}']},
+            {f"{ENGINE}.type": "SGLang", f"{ENGINE}.args": ["--log-requests-target=cache_dir"]},
+        ),
+        refuses=(
+            (
+                {f"{ENGINE}.args": ['--structured-outputs-config={"reasoning_parser_plugin": "/holdfast/model/x.py"}']},
+                "reasoning_parser_plugin: it would load code or weights that nobody hashed",
+            ),
+            ({f"{ENGINE}.args": ['--compilation-config={"cache\\u005fdir": "/x"}']}, "write the character itself"),
+        ),
+    ),
     *(
         one(
             "ModelDeployment",

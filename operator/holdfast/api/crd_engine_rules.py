@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from holdfast.api import engine_environment
 from holdfast.api.crd_rule import Rule, regex, text
-from holdfast.api.engine_arguments import FREE, REFUSED
+from holdfast.api.engine_arguments import FREE, REFUSED, WORDS
 from holdfast.api.model import EngineType
 
 
@@ -23,6 +23,22 @@ def refused_arguments(engine: EngineType) -> Rule:
         expression=f"self.type != '{engine.value}' || !has(self.args) || !{names}.exists(name, {_one_of(refused)})",
         message=f"an argument of {engine.value} would choose or loosen the pinned model, or is Holdfast's to set",
         message_expression=f"{names}.filter(name, {_one_of(refused)}).map(name, name + ': ' + ({reasons} : ''))[0]",
+        field=".args",
+        reason="FieldValueForbidden",
+    )
+
+
+def refused_words(engine: EngineType) -> Rule:
+    """Say in CEL that none of the words of `WORDS` is in an argument, for an engine that has some."""
+    listed = f"[{', '.join(text(word) for word in WORDS[engine])}]"
+    reasons = " : ".join(f"word == {text(word)} ? {text(instead)}" for word, instead in WORDS[engine].items())
+    return Rule(
+        path="spec.model.engine",
+        expression=f"self.type != '{engine.value}' || !has(self.args)"
+        f" || !self.args.exists(a, {listed}.exists(word, a.contains(word)))",
+        message=f"a word in an argument of {engine.value} would choose or loosen the pinned model",
+        message_expression=f"{listed}.filter(word, self.args.exists(a, a.contains(word)))"
+        f".map(word, word + ': ' + ({reasons} : ''))[0]",
         field=".args",
         reason="FieldValueForbidden",
     )

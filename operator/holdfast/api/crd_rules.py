@@ -6,10 +6,10 @@ are bounded: a rule touches only lists and strings with a maximum length.
 
 from typing import Final
 
-from holdfast.api.crd_engine_rules import refused_arguments, refused_environment
+from holdfast.api.crd_engine_rules import refused_arguments, refused_environment, refused_words
 from holdfast.api.crd_rule import BAD_PATH, Rule, regex
 from holdfast.api.crd_source_rules import part_rules, pinned
-from holdfast.api.engine_arguments import ARGUMENT_PATTERN
+from holdfast.api.engine_arguments import ARGUMENT_PATTERN, WORDS
 from holdfast.api.model import EngineType
 from holdfast.api.names import NAME_MAX_LENGTH
 
@@ -63,6 +63,7 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
             message="not an argument; write --name or --name=value, with dashes and on one line",
         ),
         *(refused_arguments(engine) for engine in EngineType),
+        *(refused_words(engine) for engine, words in WORDS.items() if words),
         *(refused_environment(engine) for engine in EngineType),
         Rule(
             path="spec.model.engine",

@@ -23,6 +23,7 @@ _DRAFT: Final = "write spec.model.draftModel"
 _RUNTIME: Final = "it would let a running engine be changed without its owner"
 _LOCAL: Final = "it would open files of the pod to requests"
 _OTHERS: Final = "it would let other programs take part in the answers; a pod of Holdfast is one engine"
+_SENT: Final = "nothing is looked up or sent while the model serves"
 _HOLDFAST: Final = "Holdfast sets it"
 _SERVED_NAME: Final = "write spec.model.servedName"
 _TEMPLATE: Final = "write spec.model.chatTemplate"
@@ -63,6 +64,7 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--tool-parser-plugin": _CODE,
         "--reasoning-parser-plugin": _CODE,
         "--io-processor-plugin": _CODE,
+        "--ec-manager-config": _CODE,
         "--enable-prompt-embeds": _CODE,
         "--enable-mm-embeds": _CODE,
         "--logging-config": _CODE,
@@ -74,6 +76,11 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--enable-scale-out": _RUNTIME,
         "--enable-elastic-ep": _RUNTIME,
         "--elastic-ep-*": _RUNTIME,
+        "--enable-fault-tolerance": _RUNTIME,
+        "--fault-tolerance-config": _RUNTIME,
+        "--profiler-config": _RUNTIME,
+        "--otlp-traces-endpoint": _SENT,
+        "--kv-offloading-backend": _OTHERS,
         "--kv-transfer-config": _OTHERS,
         "--ec-transfer-config": _OTHERS,
         "--kv-events-config": _OTHERS,
@@ -133,6 +140,7 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--startup-weight-load-mode": _SOURCE,
         "--weight-cache-*": _SOURCE,
         "--init-expert-location": _SOURCE,
+        "--ple-offload-dir": _SOURCE,
         "--rl-*": _SOURCE,
         "--tokenizer-path": _TOKENIZER,
         "--speculative-*": _DRAFT,
@@ -180,6 +188,8 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--mooncake-*": _OTHERS,
         "--kv-events-config": _OTHERS,
         "--load-publish-endpoint": _OTHERS,
+        "--forward-pass-metrics-ipc-name": _OTHERS,
+        "--otlp-traces-endpoint": _SENT,
         "--file-storage-path": _LOCAL,
         "--served-model-name": _SERVED_NAME,
         "--chat-template": _TEMPLATE,
@@ -217,6 +227,7 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
         "--lora-*": _ADAPTERS,
         "--ngrok*": _RUNTIME,
         "--master-*": _OTHERS,
+        "--otlp-endpoint": _SENT,
         "--served-model-name": _SERVED_NAME,
         "--tokenizer-config-path": _TEMPLATE,
         "--dtype": _OPTIONS + "dataType",
@@ -239,7 +250,6 @@ REFUSED: Final[dict[EngineType, dict[str, str]]] = {
     EngineType.LLAMA_CPP: {
         "--model": _OPTIONS + "modelFile",
         "--model-url": _SOURCE,
-        "--model-vocoder": _SOURCE,
         "--models-*": _SOURCE,
         "--hf-*": _SOURCE,
         "--docker-repo": _SOURCE,
@@ -305,6 +315,20 @@ FREE: Final[dict[EngineType, tuple[str, ...]]] = {
 """Whole names of flags that tune, though a refused flag begins with them."""
 
 
+WORDS: Final[dict[EngineType, dict[str, str]]] = {
+    EngineType.VLLM: {
+        "reasoning_parser_plugin": _CODE,  # of --structured-outputs-config
+        "cache_dir": _CODE,  # of --compilation-config: compiled code is loaded from there
+        "inductor_": _CODE,  # of --compilation-config: passes by the name of a module, and programs that compile
+        "\\u": "write the character itself, so that everybody can read it",  # JSON may write any letter so
+    },
+    EngineType.SGLANG: {},
+    EngineType.TGI: {},
+    EngineType.LLAMA_CPP: {},
+}
+"""Refused anywhere in an argument, because values that are JSON hold further settings, and what to do instead."""
+
+
 def refusal(engine: EngineType, argument: str) -> str | None:
     """Return why an engine's argument is refused and what to write instead, or None when it is free.
 
@@ -313,6 +337,8 @@ def refusal(engine: EngineType, argument: str) -> str | None:
     """
     if not re.fullmatch(ARGUMENT_PATTERN, argument):
         return "write it as --name or --name=value, with dashes and on one line"
+    if word := next((word for word in WORDS[engine] if word in argument), None):
+        return WORDS[engine][word]
     whole = argument.split("=", 1)[0].split(".", 1)[0]
     if whole in FREE[engine]:
         return None

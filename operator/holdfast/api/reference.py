@@ -97,10 +97,12 @@ def _arguments() -> Iterator[str]:
     yield "## Refused engine arguments\n"
     yield (
         "`spec.model.engine.args` takes every argument of an engine but these: they would choose other bytes than the pinned ones, "
-        "or are Holdfast's to set. A `*` stands for any ending. Beginnings of a name (`--revis`) and `--no-` forms count as the name.\n"
+        "or are Holdfast's to set. A `*` stands for any ending. Beginnings of a name (`--revis`) and `--no-` forms count as the name. "
+        "What has `…` on both sides is refused anywhere in an argument, as values that are JSON hold further settings.\n"
     )
     for engine, refused in engine_arguments.REFUSED.items():
-        yield from _refused(f"Arguments of {engine.value}", "Argument", refused)
+        words = {f"…{word}…": instead for word, instead in engine_arguments.WORDS[engine].items()}
+        yield from _refused(f"Arguments of {engine.value}", "Argument", refused | words)
 
 
 def _environment() -> Iterator[str]:

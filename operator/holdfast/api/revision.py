@@ -112,6 +112,10 @@ class ResolvedModel(ApiModel):
     adapters: list[ResolvedAdapter] | None = Field(default=None, min_length=1, max_length=16, description="LoRA adapters.")
     draft_model: ResolvedDraftModel | None = None
     engine: Engine
+    checkpoint_quantization: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None,
+        description="Quantization method that the model's own config.json names; the engine reads it there. Absent: none, or unread.",
+    )
     chat_template: ResolvedTemplate
     generation: ResolvedGeneration
     served_name: Annotated[str, Field(max_length=128)] = Field(description="The model name that clients send.")

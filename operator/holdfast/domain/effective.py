@@ -107,8 +107,10 @@ def engine(declared: Engine, found: Found, tokenizer: Found) -> Engine:
             options = options.model_copy(update={"model_file": options.model_file or _single_gguf(found)})
         case EngineType.TGI:
             # TGI takes a seed with each request only, and no type beside a quantization.
+            type_said = options.data_type not in {None, "auto"}
             options = _from_files(options, found, tokenizer)
-            options = options.model_copy(update={"data_type": None}) if options.quantization else options
+            quantized = options.quantization or checkpoint_quantization(declared.type, found)
+            options = options.model_copy(update={"data_type": None}) if quantized and not type_said else options
             options = options.model_copy(update={"tensor_parallelism": options.tensor_parallelism or 1})
         case _:
             options = _from_files(options, found, tokenizer)
@@ -142,8 +144,6 @@ def _from_files(options: EngineOptions, found: Found, tokenizer: Found) -> Engin
         said["context_length"] = _context_length(config, texts.document(tokenizer, texts.TOKENIZER) or {})
     if options.data_type is None or options.data_type == "auto":
         said["data_type"] = _data_type(config)
-    if options.quantization is None:
-        said["quantization"] = _quantization(config)
     return options.model_copy(update=said)
 
 
@@ -172,8 +172,18 @@ def _data_type(config: Mapping[str, Any]) -> str:
     raise UnreadableError(f"{texts.CONFIG} names no data type; write spec.model.engine.options.dataType")
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
-    for part in texts.nested(config):
+def checkpoint_quantization(engine: EngineType, found: Found) -> str | None:
+    """Return the quantization method that a model's config.json names; None for none, or when nobody read it.
+
+    It is no option of the engine: every engine reads it in that file, which is pinned, and then takes the fastest kernels for it.
+    SGLang and older vLLM take an explicit gptq or awq as an order not to use Marlin's; TGI and vLLM know some methods of
+    checkpoints by another name than the file's, and refuse the file's own.
+
+    Raises:
+        UnreadableError: the file is malformed.
+    """
+    config = texts.document(found, texts.CONFIG) if engine is not EngineType.LLAMA_CPP else None
+    for part in texts.nested(config or {}):
         for name in ("quantization_config", "compression_config"):
             value = part.get(name)
             if not isinstance(value, dict):
@@ -185,10 +195,9 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
 
 
 def _method(method: str) -> str:
-    options = EngineOptions.model_validate
     name = method.lower()
     try:
-        options({"quantization": name})
+        EngineOptions.model_validate({"quantization": name})
     except ValueError as error:
         shown = ascii(method[:_QUANTIZATION_MAX])
         raise UnreadableError(f"quant_method of {texts.CONFIG} is {shown}, which is no name of a method") from error

@@ -81,6 +81,7 @@ def resolve_model(name: str, model: Model, found: Mapping[str, Found]) -> Resolv
         adapters=adapters or None,
         draft_model=ResolvedDraftModel(source=_sorted(found["draftModel.source"]), tokens=draft.tokens) if draft else None,
         engine=effective.engine(model.engine, source, language),
+        checkpoint_quantization=effective.checkpoint_quantization(model.engine.type, source),
         chat_template=effective.template(model.chat_template, model.engine.type, language),
         generation=effective.generation(model.generation, model.engine.type, source),
         served_name=model.served_name or name,

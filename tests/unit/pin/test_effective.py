@@ -46,11 +46,9 @@ def test_tgi_has_no_seed_and_no_type_beside_a_quantization() -> None:
         "tensorParallelism": 1,
     }
     quantized = CONFIG | {"quantization_config": {"quant_method": "awq"}}
-    assert options(found({"config.json": quantized}), "TGI") == {
-        "contextLength": 4096,
-        "quantization": "awq",
-        "tensorParallelism": 1,
-    }
+    assert options(found({"config.json": quantized}), "TGI") == {"contextLength": 4096, "tensorParallelism": 1}
+    assert options(found({"config.json": quantized}), "TGI", dataType="auto") == {"contextLength": 4096, "tensorParallelism": 1}
+    assert options(found({"config.json": quantized}), "TGI", dataType="float16")["dataType"] == "float16"
 
 
 def test_what_is_declared_comes_first() -> None:
@@ -97,9 +95,21 @@ def test_the_type_is_the_checkpoints_own(config: dict[str, Any], data_type: str)
     assert options(found({"config.json": {"max_position_embeddings": 1} | config}))["dataType"] == data_type
 
 
-def test_a_quantization_is_the_checkpoints_own() -> None:
-    config = CONFIG | {"quantization_config": {"quant_method": "compressed-tensors"}}
-    assert options(found({"config.json": config}))["quantization"] == "compressed-tensors"
+@pytest.mark.parametrize("engine", ["VLLM", "SGLang", "TGI"])
+def test_the_quantization_of_a_checkpoint_is_told_and_is_no_option_of_the_engine(engine: str) -> None:
+    """As an option it would be an order: SGLang would not use its fastest kernels for gptq and awq."""
+    answer = found({"config.json": CONFIG | {"quantization_config": {"quant_method": "GPTQ"}}})
+    model = resolve(answer, engine)
+    assert model.checkpoint_quantization == "gptq"
+    assert model.engine.options is not None
+    assert model.engine.options.quantization is None
+    ordered = resolve(answer, engine, {"quantization": "gptq_marlin"})
+    assert ordered.engine.options is not None
+    assert (ordered.checkpoint_quantization, ordered.engine.options.quantization) == ("gptq", "gptq_marlin")
+
+
+def test_a_checkpoint_without_a_quantization_has_none() -> None:
+    assert resolve(found({"config.json": CONFIG})).checkpoint_quantization is None
 
 
 @pytest.mark.parametrize(

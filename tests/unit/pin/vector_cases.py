@@ -68,6 +68,7 @@ EVERYTHING: Final[Wire] = {
         "args": ["--enforce-eager", "--max-num-seqs=4"],
         "env": [{"name": "A_ONE", "value": "1"}, {"name": "B_TWO", "value": ""}],
     },
+    "checkpointQuantization": "awq",
     "chatTemplate": {"from": "Inline", "text": "{{ messages }}"},
 }
 
@@ -117,6 +118,7 @@ VECTORS: Final[dict[str, Wire]] = {
     "options-context-largest": changed("engine.options.contextLength", 16_777_216),
     "options-parallel": changed("engine.options.tensorParallelism", 64),
     "options-quantization": changed("engine.options.quantization", "compressed-tensors"),
+    "checkpoint-quantization": changed("checkpointQuantization", "gptq"),
     "options-float32": changed("engine.options.dataType", "float32"),
     "source-oci": changed("source", OCI),
     "source-volume": changed("source", VOLUME),
