@@ -29,6 +29,8 @@ from holdfast.settings import OperatorSettings, SettingsError
 from holdfast.sources.gateway import GatewayPoller
 from holdfast.sources.hub import HubResolver, read_token
 from holdfast.sources.hub_upstream import HubUpstream
+from holdfast.sources.registry_access import RegistryAccess
+from holdfast.sources.registry_credentials import operator_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,9 @@ async def serve(settings: OperatorSettings) -> None:
         client = await connect()
         stack.push_async_callback(client.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        resolver = HubResolver(settings.hub_endpoint, token=partial(read_token, settings.hub_token_file))
+        resolver = HubResolver(
+            settings.hub_endpoint, token=partial(read_token, settings.hub_token_file), registries=_registries(settings)
+        )
         stack.push_async_callback(resolver.close)
         upstream = HubUpstream(settings.hub_endpoint, token=partial(read_token, settings.hub_token_file))
         stack.push_async_callback(upstream.close)
@@ -117,6 +121,16 @@ async def serve(settings: OperatorSettings) -> None:
             for task in tasks:
                 task.cancel()
     logger.info("ended")
+
+
+def _registries(settings: OperatorSettings) -> RegistryAccess:
+    """Return how registries are reached, which whoever writes a ModelDeployment names."""
+    return RegistryAccess(
+        credentials=partial(operator_credentials, settings.registry_credentials_file),
+        mirrors=settings.registry_mirrors,
+        token_servers=settings.registry_token_servers,
+        for_strangers=True,
+    )
 
 
 async def _watch(settings: OperatorSettings, runtime: handlers.Runtime) -> None:

@@ -1,5 +1,6 @@
 """The operator's settings, from the environment; the Helm chart sets them from its values."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from holdfast.api.model import PinnedImage
 
 _PREFIX: Final = "HOLDFAST_"
+_REGISTRY: Final = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+_Registry = Annotated[str, Field(pattern=rf"^{_REGISTRY}$")]
+_Mirror = Annotated[str, Field(pattern=rf"^https?://{_REGISTRY}(/[^\s?#]*)?$")]
 _NAMESPACE: Final = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
@@ -28,11 +32,28 @@ class OperatorSettings(BaseModel):
         default="https://huggingface.co", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$", description="URL of the Hub."
     )
     hub_token_file: Path | None = Field(default=None, description="File with a token of the Hub; it is read at each use.")
+    registry_credentials_file: Path | None = Field(
+        default=None, description="File of the form of config.json, with credentials for registries; it is read at each use."
+    )
+    registry_mirrors: dict[_Registry, tuple[_Mirror, ...]] = Field(
+        default_factory=dict, description="JSON: URLs that are asked before a registry, by its name."
+    )
+    registry_token_servers: dict[_Registry, _Registry] = Field(
+        default_factory=dict, description="JSON: the host that gives tokens for a registry, where that is another one."
+    )
     namespaces: tuple[str, ...] = Field(default=(), description="Namespaces to look after, separated by commas; empty for all.")
     listen_address: str = Field(default="0.0.0.0", description="Address of the two ports.")  # noqa: S104 - kubelet and Prometheus come from outside of the pod
     metrics_port: Annotated[int, Field(ge=1, le=65535)] = 8081
     health_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     log_format: Literal["json", "text"] = "json"
+
+    @field_validator("registry_mirrors", "registry_token_servers", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError("it is no JSON") from error
 
     @field_validator("namespaces", mode="before")
     @classmethod

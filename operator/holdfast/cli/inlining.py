@@ -52,6 +52,7 @@ def _answers(found: Found, name: str, *, files: bool) -> dict[str, object]:
     listed = found.source.files or []
     if len(listed) > DECLARED_FILES_MAX:
         raise CommandError(
-            f"{name} has {len(listed)} files, and a manifest lists at most {DECLARED_FILES_MAX}; choose with --include"
+            f"{name} has {len(listed)} files, and a manifest lists at most {DECLARED_FILES_MAX}; choose with --include,"
+            " or push an artifact with fewer"
         )
     return {**digest, "files": listed}

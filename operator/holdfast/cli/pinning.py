@@ -1,8 +1,8 @@
 """From a repository and an image, by whatever name, to an exact ModelDeployment: asks the Hub and the registry."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from holdfast.api.model import (
     RemoteCode,
 )
 from holdfast.api.revision import ResolvedModel, ResolvedSource
+from holdfast.cli.artifact_content import look_into
 from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.inlining import inline, with_digests
@@ -33,17 +34,17 @@ from holdfast.domain.texts import UnreadableError, code_references
 from holdfast.render.deployment import problems
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError, SourceForbiddenError, SourceNotFoundError, SourceUnavailableError
-from holdfast.sources.registry import (
+from holdfast.sources.oci_listing import Listing, chosen
+from holdfast.sources.registry import ResolvedImage, resolve_image
+from holdfast.sources.registry_credentials import access_of_user
+from holdfast.sources.registry_errors import (
     ImageNotFoundError,
     ImageReferenceError,
     RegistryError,
     RegistryForbiddenError,
     RegistryUnavailableError,
-    ResolvedImage,
-    parse_reference,
-    resolve_image,
 )
-from holdfast.sources.registry_credentials import credentials_for
+from holdfast.sources.registry_reference import parse_reference
 
 ARTIFACT: Final = "oci://"
 """What an artifact of a registry begins with, where a repository of a Hub could stand."""
@@ -85,24 +86,26 @@ class Pinned:
     image: ResolvedImage
 
 
-async def pin(wanted: Wanted, environ: Mapping[str, str]) -> Pinned:
+async def pin(wanted: Wanted, environ: Mapping[str, str], *, watch: Callable[[int, int], None]) -> Pinned:
     """Resolve everything that was named loosely.
+
+    `watch` is told how many bytes of how many were read of an artifact's archives, which only say so what is in them.
 
     Raises:
         CommandError: something does not exist, may not be seen, cannot be reached, or would not work together.
     """
-    resolver = HubResolver(wanted.endpoint, token=lambda: environ.get("HF_TOKEN") or None, https_only=False)
+    resolver = HubResolver(wanted.endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
     try:
-        return await _pin(wanted, environ, resolver)
+        return await _pin(wanted, environ, resolver, watch)
     except (HubError, RegistryError) as error:
         raise CommandError(str(error), exit_code(error)) from error
     finally:
         await resolver.close()
 
 
-async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver) -> Pinned:
+async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver, watch: Callable[[int, int], None]) -> Pinned:
     if wanted.repository.startswith(ARTIFACT):
-        return await _pin_artifact(wanted, environ, resolver)
+        return await _pin_artifact(wanted, environ, resolver, watch)
     commit = await resolver.resolve_ref(wanted.repository, wanted.ref)
     listed = await resolver.repository_files(wanted.repository, commit)
     choice = choose(listed, repository=wanted.repository, engine=wanted.engine, file=wanted.file, include=wanted.include)
@@ -119,24 +122,28 @@ async def _pin(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver
     )
 
 
-async def _pin_artifact(wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver) -> Pinned:
+async def _pin_artifact(
+    wanted: Wanted, environ: Mapping[str, str], resolver: HubResolver, watch: Callable[[int, int], None]
+) -> Pinned:
     if wanted.include:
         raise CommandError("--include is for repositories of a Hub: an artifact is pinned as it was pushed", ExitCode.USAGE)
     artifact = await _image(wanted.repository.removeprefix(ARTIFACT), environ)
-    engine = wanted.engine or (EngineType.LLAMA_CPP if wanted.file else EngineType.VLLM)
     try:
         source = ModelSource(oci=OciSource(reference=artifact.pinned))
     except ValidationError as error:
         raise CommandError(_first(error), ExitCode.USAGE) from error
+    content = await look_into(artifact.pinned, access_of_user(environ), watch)
+    choice = choose(content.files, repository=artifact.pinned, engine=wanted.engine, file=wanted.file, include=())
     return await _finish(
         wanted,
         environ,
         resolver,
         source=source,
-        choice=Choice(engine=engine, include=None, model_file=wanted.file),
+        choice=replace(choice, include=None, why=""),
         name=wanted.name or deployment_name(artifact.asked.repository),
         version=artifact.pinned,
-        listed=None,
+        listed=len(content.files),
+        listing=content.listing,
     )
 
 
@@ -149,17 +156,20 @@ async def _finish(
     choice: Choice,
     name: str,
     version: str,
-    listed: int | None,
+    listed: int,
+    listing: Listing | None = None,
 ) -> Pinned:
     """Resolve everything else, check that it works together, and write it down."""
     image = await _image(wanted.image or DEFAULT_IMAGES[choice.engine], environ)
     model = _model(wanted, choice, source, image)
-    found = await ask(resolver, model)
+    known = {"source": chosen(listing, questions(model)["source"])} if listing is not None else {}
+    found = known | await ask(resolver, model, known=known)
     if wanted.remote_code:
         model = model.model_copy(update={"code": await _foreign_code(resolver, wanted.repository, found["source"]) or None})
         found |= await ask(resolver, model, known=found)
     resolved = resolved_or_refused(name, model, found, where=f"{wanted.repository} at {version}")
-    model = inline(model, found, resolved) if wanted.files else with_digests(model, found)
+    whole = wanted.files or listing is not None  # nobody else can read archives before they are fetched
+    model = inline(model, found, resolved) if whole else with_digests(model, found)
     answer = found["source"].source
     return Pinned(
         name=name,
@@ -167,7 +177,7 @@ async def _finish(
         spec=ModelDeploymentSpec(model=model),
         choice=choice,
         source=answer,
-        listed=listed if listed is not None else len(answer.files or ()),
+        listed=listed,
         image=image,
     )
 
@@ -237,7 +247,7 @@ async def _image(text: str, environ: Mapping[str, str]) -> ResolvedImage:
     reference = parse_reference(text)
     if reference.pinned is not None:
         return ResolvedImage(asked=reference, pinned=reference.pinned, platforms=())
-    return await resolve_image(reference, credentials=credentials_for(reference.registry, environ))
+    return await resolve_image(reference, access_of_user(environ))
 
 
 def exit_code(error: HubError | RegistryError) -> ExitCode:

@@ -12,6 +12,7 @@ from holdfast.domain.pin import resolve_model
 from holdfast.domain.texts import UnreadableError
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError
+from holdfast.sources.registry_credentials import access_of_user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ async def propose(
         raise CommandError(
             f"its manifest lists the files of {before.repository}: holdfast pin {before.repository}@{ref} --files writes them anew"
         )
-    resolver = HubResolver(endpoint, token=lambda: environ.get("HF_TOKEN") or None)
+    resolver = HubResolver(endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
     try:
         commit = await resolver.resolve_ref(before.repository, ref)
         if commit == before.commit:

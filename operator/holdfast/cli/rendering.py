@@ -21,6 +21,7 @@ from holdfast.domain.texts import UnreadableError
 from holdfast.render import deployment as renderer
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError, SourceForbiddenError, SourceNotFoundError, SourceUnavailableError
+from holdfast.sources.registry_credentials import access_of_user
 
 Object = dict[str, Any]
 _KINDS: Final = ("ModelDeployment", "ModelRevision")
@@ -111,8 +112,12 @@ def stored(raw: Object) -> ModelRevisionSpec:
     return objects.revision_spec(raw)
 
 
-def proposed(deployment: Object, what: str, *, endpoint: str, token: str | None, weights_image: str) -> ModelRevisionSpec:
+def proposed(
+    deployment: Object, what: str, *, endpoint: str, environ: Mapping[str, str], weights_image: str
+) -> ModelRevisionSpec:
     """Return the first revision that the operator would make of a declaration: the Hub is asked for what it does not say.
+
+    The token of the Hub is ``HF_TOKEN`` of the environment; registries are asked as the user's container tools do.
 
     Raises:
         CommandError: the spec cannot be read or resolved, or would not start.
@@ -124,7 +129,8 @@ def proposed(deployment: Object, what: str, *, endpoint: str, token: str | None,
     except ValidationError as error:
         told = "--weights-image is an image by its digest: registry/name@sha256:…, without a tag"
         raise CommandError(told, ExitCode.USAGE) from error
-    resolved = asyncio.run(_resolved(name, spec, HubResolver(endpoint, token=lambda: token)))
+    resolver = HubResolver(endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
+    resolved = asyncio.run(_resolved(name, spec, resolver))
     return ModelRevisionSpec(
         deployment=name,
         number=1,

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final, TextIO
@@ -165,14 +165,22 @@ class Terminal:
             _write(json.dumps(value, ensure_ascii=False) + "\n")
 
     @contextmanager
-    def progress(self, text: str) -> Iterator[None]:
-        """Show on stderr that something is awaited: a spinner on a terminal, one line elsewhere."""
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show on stderr that something is awaited: a spinner on a terminal, a line elsewhere.
+
+        What is yielded takes another text: on a terminal in place of the last, elsewhere as one more line.
+        """
         if not self._err.is_terminal:
             self.note(text)
-            yield
+            yield self.note
             return
-        with self._err.status(Text(printable(text))):
-            yield
+        with self._err.status(Text(printable(text))) as status:
+            yield lambda later: status.update(Text(printable(later)))
+
+    @property
+    def shows_moments(self) -> bool:
+        """Whether a text of `progress` may be replaced often."""
+        return self._err.is_terminal
 
     def ask(self, question: str, without: str) -> str:
         """Return what the person typed, without the spaces around it.

@@ -1,6 +1,7 @@
 """The Hub as the operator and the command line see it: exact files of an exact commit, or a typed error."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,12 @@ from holdfast.sources.hub_client import HubClient, RepositoryFile
 from holdfast.sources.hub_resolution import list_files, resolve
 from holdfast.sources.hub_transport import Limits
 from holdfast.sources.oci_resolution import resolve_oci
-from holdfast.sources.registry import RegistryError, parse_reference, resolve_image
+from holdfast.sources.registry import resolve_image
+from holdfast.sources.registry_access import RegistryAccess
+from holdfast.sources.registry_errors import RegistryError
+from holdfast.sources.registry_reference import parse_reference
+
+logger = logging.getLogger(__name__)
 
 _REGISTRY_SECONDS: Final = 3.0
 
@@ -37,7 +43,7 @@ class HubResolver:
     Work runs in `workers` threads of its own. Cancelling a call returns at once; its thread ends at the next answer of the Hub,
     `request_seconds` later at most. No answer is remembered.
 
-    Registries are named by whoever writes a ModelDeployment; with `https_only` they are asked over https, and never on loopback.
+    Registries are named by whoever writes a ModelDeployment, and reached as `registries` says.
     """
 
     def __init__(
@@ -48,13 +54,13 @@ class HubResolver:
         workers: int = 4,
         request_seconds: float = 10.0,
         total_seconds: float = 300.0,
-        https_only: bool = True,
+        registries: RegistryAccess | None = None,
     ) -> None:
         self.endpoint = endpoint.rstrip("/")
         self._token = token
         self._request_seconds = request_seconds
         self._total_seconds = total_seconds
-        self._https_only = https_only
+        self._registries = registries or RegistryAccess(for_strangers=True)
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hub")
 
     async def resolve(self, question: Question) -> Found:
@@ -65,7 +71,7 @@ class HubResolver:
         """
         source, oci = question.source.hugging_face, question.source.oci
         if oci is not None and oci.files is None:
-            return await resolve_oci(question, oci, https_only=self._https_only)
+            return await resolve_oci(question, oci, self._registries)
         if source is None or source.files is not None:
             return listed.resolve(question, self.endpoint)
         return await self._run(lambda client: resolve(client, question, source))
@@ -76,10 +82,11 @@ class HubResolver:
         They are only recorded: where the registry is private, out of reach or slow, there are none.
         """
         try:
-            async with asyncio.timeout(_REGISTRY_SECONDS):
-                return (await resolve_image(parse_reference(image), https_only=self._https_only)).platforms
-        except (RegistryError, TimeoutError):
+            found = await resolve_image(parse_reference(image), self._registries, seconds=_REGISTRY_SECONDS)
+        except RegistryError as error:
+            logger.info("the images of an engine's index are not known", extra={"image": image, "error": str(error)[:512]})
             return ()
+        return found.platforms
 
     async def resolve_ref(self, repository: str, ref: str) -> str:
         """Return the commit (40 hex digits) that a branch, a tag or a shortened hash means now.

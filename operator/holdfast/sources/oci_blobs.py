@@ -10,10 +10,8 @@ import json
 import os
 import re
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from holdfast.sources.hub_errors import (
@@ -24,19 +22,16 @@ from holdfast.sources.hub_errors import (
     SourceUnusableError,
 )
 from holdfast.sources.ranges import Place, Ranges
-from holdfast.sources.registry import (
-    Credentials,
+from holdfast.sources.registry import authorize, read_manifest
+from holdfast.sources.registry_access import RegistryAccess
+from holdfast.sources.registry_errors import (
     ImageNotFoundError,
-    ImageReference,
     ImageReferenceError,
     RegistryError,
     RegistryForbiddenError,
-    authorize,
-    parse_reference,
-    read_manifest,
-    repository_url,
 )
-from holdfast.sources.registry_credentials import credentials_in
+from holdfast.sources.registry_reference import ImageReference, parse_reference
+from holdfast.sources.unpacking import Packing, UnpackingError, unpacker
 
 MODELCAR_FOLDER: Final = "models/"
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
@@ -44,7 +39,7 @@ _LAYERS_MAX: Final = 20_000
 _DEPTH_MAX: Final = 4  # of indexes
 _SIZE_MAX: Final = 2**53 - 1
 _ROOT_FILE_SYSTEM: Final = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
-TITLES: Final = ("org.cncf.model.filepath", "org.cnai.model.filepath", "org.opencontainers.image.title")
+_TITLES: Final = ("org.cncf.model.filepath", "org.cnai.model.filepath", "org.opencontainers.image.title")
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _PIECE_BYTES: Final = 512 * 1024
 
@@ -56,30 +51,24 @@ class Layer:
     sha256: str
     size: int
     archive: bool
-    gzip: bool = False
+    packing: Packing = Packing.NONE
     prefix: str = ""
     """What stands before the names of the model's files in the archive."""
+    title: str | None = None
+    """The file's path, of a layer that is a file itself and says so."""
 
 
 class OciArtifact:
     """An artifact by digest. Every failure is a `HubError` with the `Reason` to show."""
 
-    def __init__(
-        self,
-        reference: str,
-        *,
-        credentials_file: Path | None = None,
-        mirror: str | None = None,
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, reference: str, registries: RegistryAccess) -> None:
         with _registry_errors():
             self._reference = parse_reference(reference)
             if self._reference.digest is None:
                 raise ImageReferenceError(f"{reference!r} has no digest")
-            self._credentials = self._read_credentials(credentials_file, mirror, environ)
-        self._mirror = mirror
-        self._url = repository_url(self._reference, mirror)
-        self.endpoint = mirror or self._reference.registry
+        self._registries = registries
+        self._address = registries.addresses(self._reference)[-1]
+        self.endpoint = registries.instead or self._reference.registry
         self._authorization: str | None = None
         self._lock = threading.Lock()
 
@@ -92,7 +81,7 @@ class OciArtifact:
         reference = self._reference
         for _ in range(_DEPTH_MAX):
             with _registry_errors():
-                content = asyncio.run(read_manifest(reference, credentials=self._credentials, mirror=self._mirror))
+                content = asyncio.run(read_manifest(reference, self._registries))
             manifest = _manifest(content, str(reference))
             if "manifests" not in manifest:
                 return parse_layers(manifest, str(reference))
@@ -102,7 +91,7 @@ class OciArtifact:
 
     def place(self, sha256: str, name: str) -> Place:
         """Return where a blob is; `name` is for people."""
-        return Place(server=self, url=f"{self._url}/blobs/sha256:{sha256}", path=name)
+        return Place(server=self, url=f"{self._address.url}/blobs/sha256:{sha256}", path=name)
 
     def authorization(self) -> str | None:
         """Return the header with the registry's token."""
@@ -114,9 +103,7 @@ class OciArtifact:
             if self._authorization != refused:
                 return True  # another thread did it
             with _registry_errors():
-                self._authorization = asyncio.run(
-                    authorize(self._reference, challenge, credentials=self._credentials, mirror=self._mirror)
-                )
+                self._authorization = asyncio.run(authorize(self._reference, self._address, challenge, self._registries))
             return True
 
     def check(self, path: str, status: int, headers: Mapping[str, str]) -> HubError | None:  # noqa: ARG002 # registries say it by status
@@ -129,12 +116,6 @@ class OciArtifact:
             return SourceNotFoundError(f"the registry {self.endpoint} has no {path!a} of {self._reference} any more")
         return None
 
-    def _read_credentials(self, path: Path | None, mirror: str | None, environ: Mapping[str, str]) -> Credentials | None:
-        if path is None:
-            return None
-        registry = mirror.split("://", 1)[-1].split("/", 1)[0] if mirror else self._reference.registry
-        return credentials_in(path, registry, environ)
-
 
 def parse_layers(manifest: Mapping[str, Any], name: str) -> tuple[Layer, ...]:
     """Return the layers that may hold files of a model.
@@ -145,8 +126,7 @@ def parse_layers(manifest: Mapping[str, Any], name: str) -> tuple[Layer, ...]:
     listed = manifest.get("layers")
     if not isinstance(listed, list) or len(listed) > _LAYERS_MAX:
         raise SourceUnusableError(f"{name} has no list of layers, or too long a one")
-    found = [_layer(entry, name) for entry in listed]
-    return tuple(layer for layer in found if layer is not None)
+    return tuple(_layer(entry, name) for entry in listed)
 
 
 def read_blob(ranges: Ranges, place: Place, layer: Layer, digest: Callable[[bytes], object]) -> Iterator[bytes]:
@@ -155,21 +135,13 @@ def read_blob(ranges: Ranges, place: Place, layer: Layer, digest: Callable[[byte
     Raises:
         HubError: the registry does not give the blob; what comes is not what its kind says.
     """
-    unpack = zlib.decompressobj(wbits=31)
+    unpack = unpacker(layer.packing)
     for piece in _packed(ranges, place, layer):
         digest(piece)
-        if not layer.gzip:
-            yield piece
-            continue
-        rest = piece
         try:
-            while rest:
-                yield unpack.decompress(rest, 4 * _PIECE_BYTES)
-                rest = unpack.unconsumed_tail
-                if unpack.eof:  # gzip files may be several in a row (RFC 1952 §2.2)
-                    rest, unpack = unpack.unused_data, zlib.decompressobj(wbits=31)
-        except zlib.error as error:
-            raise SourceUnavailableError(f"{place.path!a} of {place.server.endpoint} is not gzip") from error
+            yield from unpack.feed(piece)
+        except UnpackingError as error:
+            raise SourceUnusableError(f"{place.path!a} of {place.server.endpoint} {error}") from error
 
 
 def _packed(ranges: Ranges, place: Place, layer: Layer) -> Iterator[bytes]:
@@ -197,7 +169,7 @@ def _packed(ranges: Ranges, place: Place, layer: Layer) -> Iterator[bytes]:
         raise SourceUnavailableError(f"{place.server.endpoint} sent more of {place.path!a} than the manifest says")
 
 
-def _layer(entry: object, name: str) -> Layer | None:
+def _layer(entry: object, name: str) -> Layer:
     if not isinstance(entry, dict):
         raise SourceUnusableError(f"{name} has a layer that is not an object")
     kind, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
@@ -212,13 +184,21 @@ def _layer(entry: object, name: str) -> Layer | None:
         raise SourceUnusableError(f"{name} has a layer without mediaType, sha256 digest or size")
     words = set(re.split(r"[.+]", kind))
     if "tar" not in words:
-        return Layer(sha256=match[1], size=size, archive=False)
-    if words & {"zstd", "zst"}:
-        raise SourceUnusableError(
-            f"{name} has layers that are packed with zstd, which is not supported: push the files as raw layers, or with gzip"
-        )
+        return Layer(sha256=match[1], size=size, archive=False, title=_title(entry))
     prefix = MODELCAR_FOLDER if kind.startswith(_ROOT_FILE_SYSTEM) else ""
-    return Layer(sha256=match[1], size=size, archive=True, gzip=bool(words & {"gzip", "gz"}), prefix=prefix)
+    return Layer(sha256=match[1], size=size, archive=True, packing=_packing(words), prefix=prefix)
+
+
+def _packing(words: set[str]) -> Packing:
+    if words & {"zstd", "zst"}:
+        return Packing.ZSTD
+    return Packing.GZIP if words & {"gzip", "gz"} else Packing.NONE
+
+
+def _title(entry: Mapping[str, Any]) -> str | None:
+    annotations = entry.get("annotations")
+    titles = [annotations[key] for key in _TITLES if key in annotations] if isinstance(annotations, dict) else []
+    return titles[0].removeprefix("./") if titles and isinstance(titles[0], str) else None
 
 
 def _manifest(content: bytes, name: str) -> dict[str, Any]:

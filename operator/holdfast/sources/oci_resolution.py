@@ -6,7 +6,7 @@ Archives do not say what is in them before they are fetched, so for those the li
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from holdfast.api.found import Found, Question
 from holdfast.api.manifest import MANIFEST_MAX_BYTES, manifest_bytes, manifest_digest, paths_problem
@@ -22,37 +22,39 @@ from holdfast.sources.hub_errors import (
     SourceUnusableError,
 )
 from holdfast.sources.hub_resolution import TEXT_MAX_BYTES, TEXTS
-from holdfast.sources.oci_blobs import TITLES, parse_layers
-from holdfast.sources.registry import (
+from holdfast.sources.oci_blobs import parse_layers
+from holdfast.sources.registry import read_manifest, read_small_blob
+from holdfast.sources.registry_access import RegistryAccess
+from holdfast.sources.registry_errors import (
     ImageNotFoundError,
-    ImageReference,
     ImageReferenceError,
     RegistryError,
     RegistryForbiddenError,
-    parse_reference,
-    read_manifest,
-    read_small_blob,
 )
+from holdfast.sources.registry_reference import ImageReference, parse_reference
 from holdfast.sources.selection import choose
 
-_LIST_IT: Final = "write files: their list, with the sha256 of each"
+
+def list_it(reference: str) -> str:
+    """Say how the list of files comes into a manifest."""
+    return f"write files, which this prints: holdfast pin oci://{reference} --files"
 
 
-async def resolve_oci(question: Question, source: OciSource, *, https_only: bool) -> Found:
+async def resolve_oci(question: Question, source: OciSource, registries: RegistryAccess) -> Found:
     """Return the exact files of a declared artifact.
 
     Raises:
         HubError: with the `Reason` to show.
     """
     try:
-        return await _resolve(question, source, https_only=https_only)
+        return await _resolve(question, source, registries)
     except RegistryError as error:
-        raise _kind(error)(f"{error}; or {_LIST_IT}") from error
+        raise _kind(error)(f"{error}; or {list_it(source.reference)}") from error
 
 
-async def _resolve(question: Question, source: OciSource, *, https_only: bool) -> Found:
+async def _resolve(question: Question, source: OciSource, registries: RegistryAccess) -> Found:
     reference = parse_reference(source.reference)
-    manifest = _manifest(await read_manifest(reference, https_only=https_only), source.reference)
+    manifest = _manifest(await read_manifest(reference, registries), source.reference)
     files = choose(
         _files(manifest, source.reference),
         include=None,
@@ -74,7 +76,7 @@ async def _resolve(question: Question, source: OciSource, *, https_only: bool) -
         raise SourceMismatchError(
             f"{source.reference} has the file list {digest}, but manifestDigest says {source.manifest_digest}"
         )
-    texts = {file.path: await _text(reference, file, https_only=https_only) for file in listed if TEXTS.fullmatch(file.path)}
+    texts = {file.path: await _text(reference, file, registries) for file in listed if TEXTS.fullmatch(file.path)}
     resolved = ResolvedSource(oci=ResolvedOci(reference=source.reference), manifest_digest=digest, files=listed)
     return Found(source=resolved, texts=texts)
 
@@ -87,31 +89,26 @@ def _manifest(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise SourceUnusableError(f"{name} is not a manifest")
     if "manifests" in manifest:
-        raise SourceUnusableError(f"{name} is an index of images, whose files are in archives; {_LIST_IT}")
+        raise SourceUnusableError(f"{name} is an index of images, whose archives do not say what is in them; {list_it(name)}")
     return manifest
 
 
 def _files(manifest: Mapping[str, Any], name: str) -> list[RepositoryFile]:
     """Return the files of an artifact, ordered by path."""
     layers = parse_layers(manifest, name)
-    if len(layers) != len(manifest["layers"]):
-        raise SourceUnusableError(f"{name} has layers that are no files; {_LIST_IT}")
     if any(layer.archive for layer in layers):
-        raise SourceUnusableError(f"{name} has its files in archives; {_LIST_IT}")
-    found = []
-    for entry, layer in zip(manifest["layers"], layers, strict=True):
-        annotations = entry.get("annotations")
-        titles = [annotations[key] for key in TITLES if key in annotations] if isinstance(annotations, dict) else []
-        if not titles or not isinstance(titles[0], str):
-            raise SourceUnusableError(f"{name} has a layer that does not say which file it is; {_LIST_IT}")
-        found.append(RepositoryFile(path=titles[0].removeprefix("./"), size=layer.size, blob="", sha256=layer.sha256))
+        raise SourceUnusableError(f"{name} has its files in archives, which do not say what is in them; {list_it(name)}")
+    untitled = [layer for layer in layers if layer.title is None]
+    if untitled:
+        raise SourceUnusableError(f"{name} has a layer that does not say which file it is: sha256:{untitled[0].sha256}")
+    found = [RepositoryFile(path=layer.title or "", size=layer.size, blob="", sha256=layer.sha256) for layer in layers]
     return sorted(found, key=lambda file: file.path)
 
 
-async def _text(reference: ImageReference, file: File, *, https_only: bool) -> str:
+async def _text(reference: ImageReference, file: File, registries: RegistryAccess) -> str:
     if file.size > TEXT_MAX_BYTES:
         raise SourceUnusableError(f"{file.path!a} has {file.size} bytes: too large for what it is")
-    content = await read_small_blob(reference, f"sha256:{file.sha256}", max_bytes=file.size, https_only=https_only)
+    content = await read_small_blob(reference, f"sha256:{file.sha256}", registries, max_bytes=file.size)
     if len(content) != file.size:
         raise SourceMismatchError(f"{file.path!a}: the manifest says {file.size} bytes, and the blob has {len(content)}")
     try:

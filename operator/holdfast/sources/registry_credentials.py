@@ -1,48 +1,48 @@
 """Credentials for registries, from where container tools keep them: ``config.json`` and its credential helpers.
 
-Format: docker/cli ``cli/config/configfile``; protocol of the helpers: docker/docker-credential-helpers (``README.md``).
+Format: docker/cli ``cli/config/configfile``, and containers/image ``docs/containers-auth.json.5.md`` for keys with a path, as Secrets
+of type ``kubernetes.io/dockerconfigjson`` may have them too; protocol of the helpers: docker/docker-credential-helpers (``README.md``).
 """
 
 import base64
 import binascii
 import json
+import logging
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from holdfast.sources.registry import Credentials, RegistryForbiddenError
+from holdfast.sources.registry_access import Credentials, RegistryAccess
+from holdfast.sources.registry_errors import RegistryForbiddenError
+from holdfast.sources.registry_reference import DOCKER_HUB
+
+logger = logging.getLogger(__name__)
 
 _HELPER_TIMEOUT: Final = 30
 _HELPER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-def credentials_for(registry: str, environ: Mapping[str, str]) -> Credentials | None:
+def access_of_user(environ: Mapping[str, str]) -> RegistryAccess:
+    """Return how the user's container tools reach registries."""
+    return RegistryAccess(credentials=lambda registry, repository: credentials_for(registry, repository, environ))
+
+
+def credentials_for(registry: str, repository: str, environ: Mapping[str, str]) -> Credentials | None:
     """Return what the user logged in with, None if they did not.
 
     Raises:
         RegistryForbiddenError: the file or the credential helper does not work.
     """
     folder = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "~")).expanduser() / ".docker")
-    return credentials_in(folder / "config.json", registry, environ)
-
-
-def credentials_in(path: Path, registry: str, environ: Mapping[str, str]) -> Credentials | None:
-    """Return what a file in the format of ``config.json`` has for a registry; None when it has nothing or is not there.
-
-    Raises:
-        RegistryForbiddenError: the file or the credential helper does not work.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise RegistryForbiddenError(f"the credentials in {path} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        return None
-    for server in _server_names(registry):
+    path = folder / "config.json"
+    document = _read(path)
+    for server in _names_of_parts(registry, repository):
+        found = _from_entry(document, server, path)
+        if found is not None:
+            return found
+    for server in _names(registry):  # what helpers know is whole registries
         helpers = document.get("credHelpers")
         helper = helpers.get(server) if isinstance(helpers, dict) else None
         found = _from_helper(helper, server, environ) or _from_entry(document, server, path)
@@ -52,9 +52,55 @@ def credentials_in(path: Path, registry: str, environ: Mapping[str, str]) -> Cre
     return None
 
 
-def _server_names(registry: str) -> tuple[str, ...]:
-    """Return the keys under which tools store a registry; Docker Hub has its historical one."""
-    if registry == "docker.io":
+def credentials_in(path: Path | None, registry: str, repository: str) -> Credentials | None:
+    """Return what a mounted Secret has for a repository; None when it has nothing or is not there. No helper is run.
+
+    It is read at each use, because Secrets are rotated.
+
+    Raises:
+        RegistryForbiddenError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    document = _read(path)
+    names = (*_names_of_parts(registry, repository), *_names(registry))
+    entries = (_from_entry(document, server, path) for server in names)
+    return next((found for found in entries if found is not None), None)
+
+
+def operator_credentials(path: Path | None, registry: str, repository: str) -> Credentials | None:
+    """Return what the operator's own Secret has, as `credentials_in` does.
+
+    Raises:
+        RegistryForbiddenError: the file cannot be read; the log says why, and whoever wrote a manifest does not learn it.
+    """
+    try:
+        return credentials_in(path, registry, repository)
+    except RegistryForbiddenError as error:
+        logger.error("the credentials of registries cannot be used", extra={"error": str(error)})
+        told = "the operator's credentials of registries cannot be read; its administrator finds why in its log"
+        raise RegistryForbiddenError(told) from error
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise RegistryForbiddenError(f"the credentials in {path} cannot be read: {error}") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _names_of_parts(registry: str, repository: str) -> tuple[str, ...]:
+    """Return the keys under which tools store a part of a registry, the longest first."""
+    parts = repository.split("/")
+    return tuple("/".join((registry, *parts[:count])) for count in range(len(parts), 0, -1))
+
+
+def _names(registry: str) -> tuple[str, ...]:
+    """Return the keys under which tools store a whole registry; Docker Hub has its historical one."""
+    if registry == DOCKER_HUB:
         return ("https://index.docker.io/v1/", "docker.io", "index.docker.io")
     return (registry, f"https://{registry}", f"https://{registry}/v1/", f"https://{registry}/v2/")
 
@@ -71,7 +117,7 @@ def _from_entry(document: dict[str, object], server: str, path: Path) -> Credent
         return None
     try:
         username, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except (binascii.Error, ValueError) as error:
         raise RegistryForbiddenError(f"the entry {server} in {path} is malformed; log in again") from error
     return Credentials(username=username, password=password) if colon else None
 

@@ -5,22 +5,24 @@ Where an archive's file comes from does not matter: it counts when its sha256 is
 """
 
 import hashlib
-import io
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from holdfast.sources.hub_errors import HubError
+from holdfast.sources.oci_archives import ArchiveError, name_in, open_archive
 from holdfast.sources.oci_blobs import Layer, OciArtifact, read_blob
 from holdfast.sources.ranges import Ranges
+from holdfast.sources.unpacking import Packing
 from holdfast.weights.errors import WeightsMismatchError, WeightsUnavailableError
 from holdfast.weights.partial import PartialFile
 from holdfast.weights.progress import Progress, log
 from holdfast.weights.tree import describe
 
 _LAYERS_AT_ONCE: Final = 4
+_ZSTD_AT_ONCE: Final = 2  # each may take 32 MiB
 _PIECE_BYTES: Final = 512 * 1024
 
 
@@ -57,7 +59,8 @@ class Archives:
         for partial in self._partials.values():
             self._progress.add(partial.present)
             self._complete(partial)
-        with ThreadPoolExecutor(max_workers=_LAYERS_AT_ONCE) as threads:
+        large = any(layer.packing is Packing.ZSTD for layer in layers)
+        with ThreadPoolExecutor(max_workers=_ZSTD_AT_ONCE if large else _LAYERS_AT_ONCE) as threads:
             futures = [threads.submit(self._unpack, layer) for layer in layers]
             try:
                 self._progress.wait(futures)
@@ -78,26 +81,23 @@ class Archives:
         name = f"layer sha256:{layer.sha256}"
         pieces = read_blob(self._ranges, self._artifact.place(layer.sha256, name), layer, digest.update)
         try:
-            with tarfile.open(fileobj=_Stream(pieces), mode="r|", bufsize=_PIECE_BYTES) as archive:
-                for member in archive:
-                    archive.members = []  # type: ignore[attr-defined] # it would remember all of them
+            with open_archive(pieces) as members:
+                for archive, member in members:
                     if self._stop.is_set():
                         return
                     self._take(archive, member, layer)
             for _ in pieces:  # what follows the archive's end belongs to the digest
                 continue
-        except tarfile.TarError as error:
+        except ArchiveError as error:
             raise WeightsMismatchError(f"{name}: expected a tar archive, found something else: {error}") from error
         except HubError as error:
-            raise WeightsUnavailableError(f"{name}: {error}") from error
+            raise WeightsUnavailableError(str(error)) from error
         if digest.hexdigest() != layer.sha256:
             raise WeightsMismatchError(f"{name}: found bytes with sha256 {digest.hexdigest()} at {self._artifact.endpoint}")
 
     def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo, layer: Layer) -> None:
-        name = member.name.removeprefix("./")
-        if not name.startswith(layer.prefix):
-            return
-        partial = self._partials.get(name.removeprefix(layer.prefix))
+        name = name_in(member, layer)
+        partial = self._partials.get(name) if name is not None else None
         if partial is None or partial.observed is not None:
             return
         if not member.isreg() or member.size != partial.file.size:
@@ -142,31 +142,3 @@ class Archives:
         self._found[partial.file.path] = found
         self._progress.add(-partial.present)
         partial.restart()
-
-
-class _Stream(io.RawIOBase):
-    """A file over pieces of bytes, for reading once."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        super().__init__()
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Return `size` bytes, fewer at the end only."""
-        parts: list[bytes] = []
-        while size:
-            if not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    break
-                self._rest = memoryview(piece)
-                continue
-            part = self._rest[:size]
-            self._rest = self._rest[len(part) :]
-            size -= len(part)
-            parts.append(bytes(part))
-        return b"".join(parts)

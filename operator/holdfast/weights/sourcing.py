@@ -1,6 +1,7 @@
 """Asks the server that an artifact names, or the owner's mirror, for its files."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from holdfast.sources.hub_errors import HubError
@@ -34,21 +35,24 @@ def bring(
     if isinstance(origin, HubOrigin):
         # The token of the Hub is for whoever is asked: with a mirror, that is the mirror alone.
         server = HubFiles(access.mirror or origin.endpoint, origin.repository, origin.commit, read_token(access.token_file))
-        transfer.run([(partial, server.place(partial.file.path)) for partial in partials])
+        transfer.run([(each, server.place(each.file.path)) for each in partials])
         return
     # Imported here: it takes a moment, and most models come from a Hub.
     from holdfast.sources.oci_blobs import OciArtifact
+    from holdfast.sources.registry_access import RegistryAccess
+    from holdfast.sources.registry_credentials import credentials_in
     from holdfast.weights.archives import Archives
 
     try:
-        artifact = OciArtifact(origin.reference, credentials_file=access.registry_credentials, mirror=access.mirror)
+        registries = RegistryAccess(credentials=partial(credentials_in, access.registry_credentials), instead=access.mirror)
+        artifact = OciArtifact(origin.reference, registries)
         layers = artifact.layers()
     except HubError as error:
         raise WeightsUnavailableError(str(error)) from error
     raw = {layer.sha256 for layer in layers if not layer.archive}
-    itself = [partial for partial in partials if partial.file.sha256 in raw or not partial.file.size]
-    packed = [partial for partial in partials if partial.file.sha256 not in raw and partial.file.size]
-    transfer.run([(partial, artifact.place(partial.file.sha256, partial.file.path)) for partial in itself])
+    itself = [each for each in partials if each.file.sha256 in raw or not each.file.size]
+    packed = [each for each in partials if each.file.sha256 not in raw and each.file.size]
+    transfer.run([(each, artifact.place(each.file.sha256, each.file.path)) for each in itself])
     if packed:
         Archives(artifact, ranges, packed, progress, hold=hold).run([layer for layer in layers if layer.archive])
 

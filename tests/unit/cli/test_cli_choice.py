@@ -8,7 +8,7 @@ import pytest
 from holdfast.api.model import EngineType
 from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
 from holdfast.cli.exits import CommandError, ExitCode
-from holdfast.sources.registry import parse_reference
+from holdfast.sources.registry_reference import parse_reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from holdfast.cli.manifest import Remarks, manifest, yaml_text
 from testbed.hub import Demo, HubServer, Status, seed_demo
 from testbed.models import tiny_gguf
 from unit.cli.conftest import Cli
-from unit.cli.registry_stand_in import RegistryStandIn
+from unit.registry import RegistryStandIn
 
 GGUF = "holdfast/tiny-chat-GGUF"
 CHAT = "holdfast/tiny-chat"

@@ -17,7 +17,7 @@ from holdfast.sources.hub import HubResolver
 from testbed.hub import HubServer
 from testbed.models import tiny_model
 from unit.cli.conftest import Cli
-from unit.cli.registry_stand_in import RegistryStandIn
+from unit.registry import RegistryStandIn
 
 IMAGE = f"registry.invalid/lab/engine@sha256:{'1' * 64}"
 REPOSITORY = "lab/model"

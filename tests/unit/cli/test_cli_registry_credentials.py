@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.sources.registry import RegistryForbiddenError
 from holdfast.sources.registry_credentials import credentials_for
+from holdfast.sources.registry_errors import RegistryForbiddenError
 
 
 def _config(home: Path, content: dict[str, Any] | str) -> dict[str, str]:
@@ -39,24 +39,24 @@ def _helper(home: Path, name: str, script: str) -> None:
     ],
 )
 def test_an_entry_is_found_by_the_registry(tmp_path: Path, stored: str, registry: str) -> None:
-    found = credentials_for(registry, _config(tmp_path, {"auths": {stored: _auth("me:pass:word")}}))
+    found = credentials_for(registry, "lab/engine", _config(tmp_path, {"auths": {stored: _auth("me:pass:word")}}))
     assert found is not None
     assert (found.username, found.password) == ("me", "pass:word")
 
 
 @pytest.mark.parametrize("content", [{}, {"auths": {"quay.io": _auth("me:p")}}, {"auths": {"ghcr.io": {}}}, {"auths": []}, []])
 def test_without_an_entry_there_are_no_credentials(tmp_path: Path, content: Any) -> None:
-    assert credentials_for("ghcr.io", _config(tmp_path, content)) is None
+    assert credentials_for("ghcr.io", "lab/engine", _config(tmp_path, content)) is None
 
 
 def test_without_a_file_there_are_no_credentials(tmp_path: Path) -> None:
-    assert credentials_for("ghcr.io", {"HOME": str(tmp_path)}) is None
+    assert credentials_for("ghcr.io", "lab/engine", {"HOME": str(tmp_path)}) is None
 
 
 @pytest.mark.parametrize("content", ["{", {"auths": {"ghcr.io": {"auth": "%%%"}}}])
 def test_a_malformed_file_is_named(tmp_path: Path, content: Any) -> None:
     with pytest.raises(RegistryForbiddenError, match=r"config\.json"):
-        credentials_for("ghcr.io", _config(tmp_path, content))
+        credentials_for("ghcr.io", "lab/engine", _config(tmp_path, content))
 
 
 @pytest.mark.parametrize("content", [{"credHelpers": {"ghcr.io": "test"}}, {"credsStore": "test"}])
@@ -64,27 +64,27 @@ def test_a_helper_is_asked_for_this_registry(tmp_path: Path, content: dict[str, 
     _helper(
         tmp_path, "test", 'test "$1" = get && server=$(cat) && echo "{\\"Username\\": \\"me\\", \\"Secret\\": \\"for $server\\"}"'
     )
-    found = credentials_for("ghcr.io", _config(tmp_path, content))
+    found = credentials_for("ghcr.io", "lab/engine", _config(tmp_path, content))
     assert found is not None
     assert (found.username, found.password) == ("me", "for ghcr.io")
 
 
 def test_a_helper_that_knows_nothing_means_no_credentials(tmp_path: Path) -> None:
     _helper(tmp_path, "test", "echo 'credentials not found in native keychain'; exit 1")
-    assert credentials_for("ghcr.io", _config(tmp_path, {"credsStore": "test"})) is None
+    assert credentials_for("ghcr.io", "lab/engine", _config(tmp_path, {"credsStore": "test"})) is None
 
 
 def test_a_helper_that_is_not_installed_means_no_credentials(tmp_path: Path) -> None:
-    assert credentials_for("ghcr.io", _config(tmp_path, {"credsStore": "absent"})) is None
+    assert credentials_for("ghcr.io", "lab/engine", _config(tmp_path, {"credsStore": "absent"})) is None
 
 
 def test_a_helper_that_answers_nonsense_is_named(tmp_path: Path) -> None:
     _helper(tmp_path, "test", "echo hello")
     with pytest.raises(RegistryForbiddenError, match="docker-credential-test gave an answer that cannot be read"):
-        credentials_for("ghcr.io", _config(tmp_path, {"credsStore": "test"}))
+        credentials_for("ghcr.io", "lab/engine", _config(tmp_path, {"credsStore": "test"}))
 
 
 def test_a_helper_is_a_name_and_never_a_path(tmp_path: Path) -> None:
     _helper(tmp_path, "test", "touch " + str(tmp_path / "ran"))
-    assert credentials_for("ghcr.io", _config(tmp_path, {"credsStore": "x/../docker-credential-test"})) is None
+    assert credentials_for("ghcr.io", "lab/engine", _config(tmp_path, {"credsStore": "x/../docker-credential-test"})) is None
     assert not (tmp_path / "ran").exists()

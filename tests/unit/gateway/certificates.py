@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 def certificate(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
     """Return a CA and the server side of a certificate that it gave for a name or an address."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     try:
         alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))

@@ -20,7 +20,8 @@ from holdfast.sources.hub_client import Description, HubClient, RepositoryFile
 from holdfast.sources.hub_errors import HubError
 from holdfast.sources.hub_records import front_matter
 from holdfast.sources.hub_resolution import resolve
-from unit.cli.registry_stand_in import RAW, TITLE, RegistryStandIn
+from holdfast.sources.registry_access import RegistryAccess
+from unit.registry import RAW, TITLE, RegistryStandIn
 
 COMMIT = "a" * 40
 NAMES = st.sampled_from(
@@ -133,7 +134,7 @@ def test_any_manifest_of_a_registry_is_a_list_or_an_error(registry: RegistryStan
     source = ModelSource.parse({"oci": {"reference": f"{registry.host}/models/chat@{digest}"}})
 
     async def ask() -> Found | HubError:
-        resolver = HubResolver("http://127.0.0.1:1", https_only=False)
+        resolver = HubResolver("http://127.0.0.1:1", registries=RegistryAccess())
         try:
             return await resolver.resolve(Question(source=source, taking=Taking.SAFETENSORS))
         except HubError as error:

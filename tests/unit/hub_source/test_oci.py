@@ -13,7 +13,8 @@ from holdfast.api.model import ModelSource
 from holdfast.api.reasons import Reason
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError
-from unit.cli.registry_stand_in import MANIFEST, RAW, TITLE, RegistryStandIn
+from holdfast.sources.registry_access import RegistryAccess
+from unit.registry import MANIFEST, RAW, TITLE, RegistryStandIn
 
 FILES = {
     "README.md": b"# chat",
@@ -32,7 +33,7 @@ def registry() -> Iterator[RegistryStandIn]:
 
 @fixture
 async def resolver() -> AsyncIterator[HubResolver]:
-    made = HubResolver("http://127.0.0.1:1", https_only=False)
+    made = HubResolver("http://127.0.0.1:1", registries=RegistryAccess())
     yield made
     await made.close()
 

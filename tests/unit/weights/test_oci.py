@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from holdfast.sources.hub_errors import SourceUnusableError
 from holdfast.sources.oci_blobs import parse_layers
+from unit.registry import IMAGE, IMAGE_ZSTD, INDEX, MODEL, MODELKIT, MODELPACK_ZSTD, RAW, RegistryStandIn, archive, zstd
 from unit.weights.conftest import CONTENT, REPOSITORY, Pod, artifact, make_deletable
-from unit.weights.registry import IMAGE, INDEX, MODELKIT, RAW, Registry, archive
 
 FILLED = {path: data for path, data in CONTENT.items() if data}
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry() as running:
+def registry() -> Iterator[RegistryStandIn]:
+    with RegistryStandIn() as running:
         yield running
 
 
@@ -36,26 +36,36 @@ def point(pod: Pod, reference: str) -> None:
     pod.list_artifacts(artifact(pod.content, {"oci": {"reference": reference}}))
 
 
-def raw(registry: Registry) -> str:
+def push(registry: RegistryStandIn, *layers: tuple[str, bytes, dict[str, str]]) -> str:
+    """Publish layers (media type, bytes, annotations) and return the reference."""
+    return f"{registry.host}/{MODEL}@{registry.push_layers(MODEL, *layers)}"
+
+
+def manifest(registry: RegistryStandIn, content: object) -> str:
+    return f"{registry.host}/{MODEL}@{registry.push_manifest(MODEL, content)}"
+
+
+def raw(registry: RegistryStandIn) -> str:
     """A ModelPack: each file is a layer."""
-    return registry.push(*((RAW, data, {"org.cncf.model.filepath": path}) for path, data in FILLED.items()))
+    return push(registry, *((RAW, data, {"org.cncf.model.filepath": path}) for path, data in FILLED.items()))
 
 
-def modelkit(registry: Registry) -> str:
+def modelkit(registry: RegistryStandIn) -> str:
     """A ModelKit: each file is an archive of its own."""
-    return registry.push(*((MODELKIT, archive({path: data}), {}) for path, data in CONTENT.items()))
+    return push(registry, *((MODELKIT, archive({path: data}), {}) for path, data in CONTENT.items()))
 
 
-def modelcar(registry: Registry) -> str:
+def modelcar(registry: RegistryStandIn) -> str:
     """An image with the model below /models, and other things elsewhere."""
-    base = archive({"bin/sh": b"#!", "models": b""} | {"config.json": b"not the model's"})
+    base = archive({"bin/sh": b"#!", "config.json": b"not the model's"}, folders=("models",))
     model = archive({f"./models/{path}": data for path, data in CONTENT.items()})
-    return registry.push((IMAGE, base, {}), (IMAGE, model, {}))
+    return push(registry, (IMAGE, base, {}), (IMAGE, model, {}))
 
 
-def index(registry: Registry) -> str:
+def index(registry: RegistryStandIn) -> str:
     digest = modelcar(registry).rpartition("@")[2]
-    return registry.push_manifest(
+    return manifest(
+        registry,
         {
             "mediaType": INDEX,
             "manifests": [
@@ -63,37 +73,59 @@ def index(registry: Registry) -> str:
                 {"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}},
                 {"digest": digest, "platform": {"os": "linux", "architecture": "arm64"}},
             ],
-        }
+        },
     )
 
 
-KINDS = {"modelpack": raw, "modelkit": modelkit, "modelcar": modelcar, "index": index}
+def modelpack_zstd(registry: RegistryStandIn) -> str:
+    """A ModelPack with one archive of everything."""
+    return push(registry, (MODELPACK_ZSTD, zstd.compress(archive(CONTENT, compressed=False)), {}))
 
 
-@pytest.mark.parametrize("push", KINDS.values(), ids=KINDS)
-def test_every_kind_of_artifact_becomes_the_approved_files(pod: Pod, registry: Registry, push: Any) -> None:
-    point(pod, push(registry))
+def modelcar_zstd(registry: RegistryStandIn) -> str:
+    """An image whose layers the builder packed in pieces, with a table of contents between that holds no file."""
+    plain = archive({f"models/{path}": data for path, data in CONTENT.items()}, compressed=False)
+    table = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"table"  # RFC 8878 §3.1.2
+    packed = zstd.compress(plain[:7000]) + table + zstd.compress(plain[7000:]) + table
+    return push(registry, (IMAGE_ZSTD, packed, {}))
+
+
+KINDS = {
+    "modelpack": raw,
+    "modelkit": modelkit,
+    "modelcar": modelcar,
+    "index": index,
+    "modelpack in zstd": modelpack_zstd,
+    "modelcar in zstd": modelcar_zstd,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_every_kind_of_artifact_becomes_the_approved_files(pod: Pod, registry: RegistryStandIn, kind: Any) -> None:
+    point(pod, kind(registry))
     assert pod.fetch().status == 0
     assert pod.served() == CONTENT
 
 
-@pytest.mark.parametrize("push", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("redirect", [False, True])
 def test_tokens_that_expire_are_renewed_and_go_to_the_registry_only(
-    pod: Pod, registry: Registry, push: Any, redirect: bool
+    pod: Pod, registry: RegistryStandIn, kind: Any, redirect: bool
 ) -> None:
-    point(pod, push(registry))
-    registry.uses, registry.redirect = 4, redirect
+    point(pod, kind(registry))
+    registry.access, registry.uses, registry.store = "token", 4, redirect
     assert pod.fetch().status == 0
     assert pod.served() == CONTENT
-    assert len([path for path, _, _ in registry.requests if path.startswith("/token")]) > 1
-    assert {authorization for path, _, authorization in registry.requests if path.startswith("/store/")} <= {None}
+    assert len([path for path in registry.paths if path.startswith("/token")]) > 1
+    stored = [headers for _, path, headers in registry.requests if path.startswith("/store/")]
+    assert bool(stored) is redirect
+    assert all("authorization" not in headers for headers in stored)
 
 
-def test_credentials_come_from_the_file_and_show_nowhere(pod: Pod, registry: Registry, tmp_path: Path) -> None:
+def test_credentials_come_from_the_file_and_show_nowhere(pod: Pod, registry: RegistryStandIn, tmp_path: Path) -> None:
     point(pod, raw(registry))
     login = base64.b64encode(b"team:very-secret").decode()
-    registry.uses, registry.login = 100, login
+    registry.access, registry.credentials = "token", ("team", "very-secret")
     assert pod.fetch().status == 4
     (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"username": "team", "password": "very-secret"}}}))
     outcome = pod.fetch(f"--registry-credentials={tmp_path / 'config.json'}")
@@ -102,14 +134,14 @@ def test_credentials_come_from_the_file_and_show_nowhere(pod: Pod, registry: Reg
     assert login not in outcome.output
 
 
-def test_a_mirror_is_asked_instead(pod: Pod, registry: Registry) -> None:
+def test_a_mirror_is_asked_instead(pod: Pod, registry: RegistryStandIn) -> None:
     reference = raw(registry)
     point(pod, "registry.invalid/" + reference.partition("/")[2])
     assert pod.fetch(f"--mirror=http://{registry.host}").status == 0
     assert pod.served() == CONTENT
 
 
-def test_other_bytes_of_a_raw_layer_never_become_an_entry(pod: Pod, registry: Registry) -> None:
+def test_other_bytes_of_a_raw_layer_never_become_an_entry(pod: Pod, registry: RegistryStandIn) -> None:
     point(pod, raw(registry))
     for digest, data in registry.blobs.items():
         if len(data) > 100_000:
@@ -120,12 +152,12 @@ def test_other_bytes_of_a_raw_layer_never_become_an_entry(pod: Pod, registry: Re
     assert not pod.entry.exists()
 
 
-@pytest.mark.parametrize("push", [modelkit, modelcar])
-def test_other_bytes_in_an_archive_never_become_an_entry(pod: Pod, registry: Registry, push: Any) -> None:
+@pytest.mark.parametrize("kind", [modelkit, modelcar])
+def test_other_bytes_in_an_archive_never_become_an_entry(pod: Pod, registry: RegistryStandIn, kind: Any) -> None:
     good = dict(CONTENT)
     try:
         CONTENT["config.json"] = good["config.json"].replace(b"Qwen2", b"Qwen3")
-        point(pod, push(registry))
+        point(pod, kind(registry))
     finally:
         CONTENT.update(good)
     outcome = pod.fetch()
@@ -134,26 +166,26 @@ def test_other_bytes_in_an_archive_never_become_an_entry(pod: Pod, registry: Reg
     assert not pod.entry.exists()
 
 
-def test_a_file_that_no_layer_has_is_named(pod: Pod, registry: Registry) -> None:
-    point(pod, registry.push((MODELKIT, archive({"config.json": CONTENT["config.json"]}), {})))
+def test_a_file_that_no_layer_has_is_named(pod: Pod, registry: RegistryStandIn) -> None:
+    point(pod, push(registry, (MODELKIT, archive({"config.json": CONTENT["config.json"]}), {})))
     outcome = pod.fetch()
     assert outcome.status == 3
     assert "'model.safetensors': expected" in outcome.message
     assert "found nothing" in outcome.message
 
 
-@pytest.mark.parametrize("push", KINDS.values(), ids=KINDS)
-def test_a_broken_connection_goes_on_where_it_broke(pod: Pod, registry: Registry, push: Any) -> None:
-    point(pod, push(registry))
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_broken_connection_goes_on_where_it_broke(pod: Pod, registry: RegistryStandIn, kind: Any) -> None:
+    point(pod, kind(registry))
     registry.drop_after = 10
     assert pod.fetch().status == 0
-    assert [asked for _, asked, _ in registry.requests if asked]
+    assert [headers for _, _, headers in registry.requests if "range" in headers]
     assert pod.served() == CONTENT
 
 
-def test_several_gzip_streams_in_a_row_are_one_layer(pod: Pod, registry: Registry) -> None:
+def test_several_gzip_streams_in_a_row_are_one_layer(pod: Pod, registry: RegistryStandIn) -> None:
     plain = archive(CONTENT, compressed=False)
-    point(pod, registry.push((MODELKIT, gzip.compress(plain[:5000]) + gzip.compress(plain[5000:]), {})))
+    point(pod, push(registry, (MODELKIT, gzip.compress(plain[:5000]) + gzip.compress(plain[5000:]), {})))
     assert pod.fetch().status == 0
     assert pod.served() == CONTENT
 
@@ -163,17 +195,17 @@ def test_several_gzip_streams_in_a_row_are_one_layer(pod: Pod, registry: Registr
     [b"nonsense", gzip.compress(b"nonsense" * 200), archive(CONTENT)[:5000]],
     ids=["not gzip", "not tar", "cut off"],
 )
-def test_a_layer_that_is_no_archive_is_refused(pod: Pod, registry: Registry, layer: bytes) -> None:
-    point(pod, registry.push((MODELKIT, layer, {})))
+def test_a_layer_that_is_no_archive_is_refused(pod: Pod, registry: RegistryStandIn, layer: bytes) -> None:
+    point(pod, push(registry, (MODELKIT, layer, {})))
     outcome = pod.fetch()
     assert outcome.status in (3, 4)
     assert outcome.termination["reason"] in ("WeightsMismatch", "WeightsUnavailable")
     assert not pod.entry.exists()
 
 
-def test_a_layer_with_other_bytes_behind_its_files_is_refused(pod: Pod, registry: Registry) -> None:
+def test_a_layer_with_other_bytes_behind_its_files_is_refused(pod: Pod, registry: RegistryStandIn) -> None:
     layer = archive(CONTENT, compressed=False)
-    point(pod, registry.push(("application/vnd.kitops.modelkit.model.v1.tar", layer, {})))
+    point(pod, push(registry, ("application/vnd.kitops.modelkit.model.v1.tar", layer, {})))
     (digest,) = registry.blobs
     registry.blobs[digest] = layer[:-1] + b"x"
     outcome = pod.fetch()
@@ -181,34 +213,45 @@ def test_a_layer_with_other_bytes_behind_its_files_is_refused(pod: Pod, registry
     assert "layer sha256:" in outcome.message
 
 
-def test_names_that_leave_the_folder_are_not_written(pod: Pod, registry: Registry) -> None:
+def test_names_that_leave_the_folder_are_not_written(pod: Pod, registry: RegistryStandIn) -> None:
     evil = archive({"../escape": b"x", "/tmp/escape": b"x", "nested/../../escape": b"x"} | CONTENT)
-    point(pod, registry.push((MODELKIT, evil, {})))
+    point(pod, push(registry, (MODELKIT, evil, {})))
     assert pod.fetch().status == 0
     assert pod.served() == CONTENT
     assert [path.name for path in pod.folder.rglob("escape")] == []
 
 
-def test_a_manifest_that_is_not_the_pinned_one_is_refused(pod: Pod, registry: Registry) -> None:
+def test_a_manifest_that_is_not_the_pinned_one_is_refused(pod: Pod, registry: RegistryStandIn) -> None:
     reference = raw(registry)
     point(pod, reference)
-    registry.manifests[reference.rpartition("@")[2]] += b" "
+    registry.manifests[MODEL, reference.rpartition("@")[2]] += b" "
     outcome = pod.fetch()
     assert outcome.status == 4
     assert "something between here and the registry changes" in outcome.message
 
 
-def test_layers_packed_with_zstd_are_said_to_be_unsupported(pod: Pod, registry: Registry) -> None:
-    point(pod, registry.push(("application/vnd.cncf.model.weight.v1.tar+zstd", b"x", {})))
+BOMB = zstd.compress(bytes(300 * 1024 * 1024))
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [(b"nonsense", "is not zstd"), (BOMB, "unpacks to more than 1032 times its size")],
+    ids=["not zstd", "bomb"],
+)
+def test_a_layer_of_zstd_that_is_not_what_it_should_be_is_refused(
+    pod: Pod, registry: RegistryStandIn, layer: bytes, told: str
+) -> None:
+    point(pod, push(registry, (MODELPACK_ZSTD, layer, {})))
     outcome = pod.fetch()
     assert outcome.status == 4
-    assert "push the files as raw layers" in outcome.message
+    assert told in outcome.message
+    assert not pod.entry.exists()
 
 
-def test_an_index_of_itself_comes_to_an_end(pod: Pod, registry: Registry) -> None:
-    inner = registry.push_manifest({"manifests": []})
+def test_an_index_of_itself_comes_to_an_end(pod: Pod, registry: RegistryStandIn) -> None:
+    inner = manifest(registry, {"manifests": []})
     for _ in range(6):
-        inner = registry.push_manifest({"manifests": [{"digest": inner.rpartition("@")[2]}]})
+        inner = manifest(registry, {"manifests": [{"digest": inner.rpartition("@")[2]}]})
     point(pod, inner)
     outcome = pod.fetch()
     assert outcome.status == 4

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from holdfast.cli.endpoints import Endpoint, hub_of
 from holdfast.cli.options import Verbose
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.cli.manifest import Remarks
     from holdfast.cli.pinning import Pinned, Wanted
+    from holdfast.cli.session import Session
 
-_HUB: Final = "https://huggingface.co"
+_MOMENT_SECONDS: Final = 0.2
+_LINE_SECONDS: Final = 10.0
 _ACCELERATOR: Final = ("on GPUs:", "serving: {accelerator: {resource: nvidia.com/gpu, count: 1}}")
 _ENGINES: Final = ("VLLM", "TGI", "SGLang", "LlamaCpp")
 
@@ -135,12 +140,7 @@ def pin(
         str | None,
         typer.Option("--namespace", "-n", metavar="NAMESPACE", show_default=False, help="Namespace to write into the manifest."),
     ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--endpoint", metavar="URL", show_default=False, help=f"URL of the Hub; without it HF_ENDPOINT, else {_HUB}."
-        ),
-    ] = None,
+    endpoint: Endpoint = None,
     output: Annotated[
         ManifestForm, typer.Option("--output", "-o", help="Form of the manifest; JSON has no remarks.")
     ] = ManifestForm.YAML,
@@ -149,7 +149,10 @@ def pin(
     """Print a ready, pinned ModelDeployment.
 
     Asks the Hub for the commit and the hash of each file, and the registry for the image's digest. Nothing is written to a
-    cluster. The token in HF_TOKEN opens gated and private repositories; private images use ~/.docker/config.json.
+    cluster. The token in HF_TOKEN opens gated and private repositories; private images and artifacts use ~/.docker/config.json.
+
+    An artifact with archives (ModelKit, image) is read once as a whole, because nothing else says what is in them; its list of
+    files is always written into the manifest. It is hashed as it streams by and not kept.
     """
     import asyncio
 
@@ -170,15 +173,39 @@ def pin(
         files=files,
         remote_code=remote_code,
         allow_clock=allow_clock,
-        endpoint=(endpoint or session.environ.get("HF_ENDPOINT") or _HUB).rstrip("/"),
+        endpoint=hub_of(endpoint, session.environ),
     )
-    with session.terminal.progress(f"asking {wanted.endpoint} about {repository}"):
-        pinned = asyncio.run(pinning.pin(wanted, session.environ))
+    with session.terminal.progress(f"asking {_whom(wanted)} about {repository}") as tell:
+        pinned = asyncio.run(pinning.pin(wanted, session.environ, watch=_watch(session, repository, tell)))
     document = manifest(pinned.name, namespace, pinned.spec)
     if output is ManifestForm.JSON:
         session.terminal.data(document, Output.JSON)
     else:
         session.terminal.raw(yaml_text(document, _remarks(wanted, pinned, session.now().astimezone(UTC).strftime("%Y-%m-%d"))))
+
+
+def _whom(wanted: "Wanted") -> str:
+    from holdfast.cli.pinning import ARTIFACT
+
+    artifact = wanted.repository.startswith(ARTIFACT)
+    return wanted.repository.removeprefix(ARTIFACT).partition("/")[0] if artifact else wanted.endpoint
+
+
+def _watch(session: "Session", repository: str, tell: "Callable[[str], None]") -> "Callable[[int, int], None]":
+    """Return what tells, now and then, how much of an artifact was read."""
+    from holdfast.cli import words
+
+    pause = _MOMENT_SECONDS if session.terminal.shows_moments else _LINE_SECONDS
+    last: float | None = None
+
+    def watch(done: int, total: int) -> None:
+        nonlocal last
+        now = session.monotonic()
+        if last is None or now - last >= pause:
+            last = now
+            tell(f"reading the archives of {repository} for what is in them: {words.size(done)} of {words.size(total)}")
+
+    return watch
 
 
 def _asked(wanted: "Wanted", pinned: "Pinned", today: str) -> str:
@@ -198,7 +225,7 @@ def _remarks(wanted: "Wanted", pinned: "Pinned", today: str) -> "Remarks":
     asked = "by digest" if pinned.image.asked.digest else f"{pinned.image.asked.tag} on {today}"
     platforms = f" ({', '.join(one.platform for one in pinned.image.platforms)})" if pinned.image.platforms else ""
     return Remarks(
-        head=(f"pinned by holdfast on {today} from {wanted.endpoint}",),
+        head=(f"pinned by holdfast on {today} from {_whom(wanted)}",),
         version=_asked(wanted, pinned, today),
         manifest_digest=f"{len(files)} of {pinned.listed} files, {words.size(sum(file.size for file in files))}",
         include=pinned.choice.why,

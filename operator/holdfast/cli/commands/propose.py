@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from holdfast.cli.commands.pin import ManifestForm
+from holdfast.cli.endpoints import hub_of
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.options import Context, Kubeconfig, Name, Namespace, Verbose, Yes
 from holdfast.cli.session import session_of
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.cli.proposing import Known, Proposal
     from holdfast.cli.session import Session
 
-_HUB: Final = "https://huggingface.co"
 _SHORT: Final = 12
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -161,7 +161,7 @@ def _proposal(
 
     from holdfast.cli import proposing
 
-    hub = (endpoint or session.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+    hub = hub_of(endpoint, session.environ)
     with session.terminal.progress(f"asking {hub} what {ref} means now"):
         found = asyncio.run(proposing.propose(name, model, ref, endpoint=hub, environ=session.environ, known=known))
     if found is None and model.source.hugging_face is not None:

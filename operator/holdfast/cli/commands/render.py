@@ -8,12 +8,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from holdfast.cli.completion import deployment_names
+from holdfast.cli.endpoints import Endpoint, hub_of
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.options import Context, Kubeconfig, Namespace, Verbose
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
-
-_HUB: Final = "https://huggingface.co"
 
 
 class ObjectsForm(StrEnum):
@@ -67,12 +66,7 @@ def render(
             help="With a file without revisions: the image of the operator, which a new revision fixes.",
         ),
     ] = None,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--endpoint", metavar="URL", show_default=False, help=f"URL of the Hub; without it HF_ENDPOINT, else {_HUB}."
-        ),
-    ] = None,
+    endpoint: Endpoint = None,
     output: Annotated[ObjectsForm, typer.Option("--output", "-o", help="Form of the objects.")] = ObjectsForm.YAML,
     namespace: Namespace = None,
     context: Context = None,
@@ -102,10 +96,11 @@ def render(
         told = "the file has no ModelRevision: add it (kubectl get modelrevisions.holdfast.dev -o yaml), or render a first one with --weights-image"
         raise CommandError(told, ExitCode.USAGE)
     else:
-        hub = (endpoint or session.environ.get("HF_ENDPOINT") or _HUB).rstrip("/")
+        hub = hub_of(endpoint, session.environ)
         with session.terminal.progress(f"asking {hub} about {what}"):
-            token = session.environ.get("HF_TOKEN") or None
-            spec = rendering.proposed(subject.deployment, what, endpoint=hub, token=token, weights_image=weights_image)
+            spec = rendering.proposed(
+                subject.deployment, what, endpoint=hub, environ=session.environ, weights_image=weights_image
+            )
     made = rendering.render(subject.deployment, spec, what)
     if output is ObjectsForm.JSON:
         whole: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": made}
