@@ -8,7 +8,7 @@ from holdfast.cli.options import Context, Kubeconfig, Name, Namespace, NoWait, O
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
 
-EXAMPLES: Final = ('holdfast reject support-chat --reason "licence changed"',)
+EXAMPLES: Final = ('holdfast reject support-chat --reason "license changed"',)
 
 
 def reject(
