@@ -155,7 +155,7 @@ async def _resolved(name: str, spec: ModelDeploymentSpec, resolver: HubResolver)
         raise CommandError(f"{name} would not start: {problem}") from error
     finally:
         await resolver.close()
-    told += renderer.problems(resolved)
+    told += [*checks.size_problems(resolved), *renderer.problems(resolved)]
     if told:
         raise CommandError(f"{name} would not start: {'; '.join(dict.fromkeys(told))}")
     return resolved

@@ -150,6 +150,27 @@ def test_a_declaration_is_resolved_and_rendered_before_it_is_applied(bare_cli: C
     assert weights["image"] == WEIGHTS_IMAGE
 
 
+def test_lists_of_files_that_the_operator_refuses_are_refused_in_its_words(bare_cli: Cli, tmp_path: Path) -> None:
+    folder = f"{'x' * 200}/{'y' * 200}"
+    files = [{"path": f"{folder}/{number:04}.safetensors", "size": 1, "sha256": "1" * 64} for number in range(498)]
+    files += [{"path": name, "size": 1, "sha256": "2" * 64} for name in ("config.json", "model.safetensors")]
+    listed = {"repository": "lab/model", "commit": "a" * 40, "files": sorted(files, key=lambda file: str(file["path"]))}
+    source = {"huggingFace": listed}
+    model: Object = {"source": source, "adapters": [{"name": name, "source": source} for name in "abc"]}
+    model["engine"] = {"type": "VLLM", "image": "registry.example/engine@sha256:" + "e" * 64}
+    made = {
+        "apiVersion": "holdfast.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "chat"},
+        "spec": {"model": model},
+    }
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps(made))
+    result = bare_cli("render", "-f", str(file), "--weights-image", WEIGHTS_IMAGE)
+    assert (result.code, result.out) == (1, "")
+    assert "chat would not start: spec.model: the lists of files of all its parts are " in result.err
+
+
 def test_an_image_of_the_operator_with_a_tag_is_refused(bare_cli: Cli, tmp_path: Path) -> None:
     spec: Object = {"model": {"source": {"huggingFace": {"repository": "a/b", "commit": "a" * 40}}}}
     spec["model"]["engine"] = {"type": "VLLM", "image": "registry.example/engine@sha256:" + "e" * 64}
