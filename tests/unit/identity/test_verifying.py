@@ -49,6 +49,21 @@ class EnoughError(Exception):
     """The test has seen what it came for."""
 
 
+async def answered(container: Container, capfd: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Run the program until it answers, and return the answer; it goes on after that."""
+    seen: list[str] = []
+
+    def wait(_seconds: float) -> None:
+        seen.append(capfd.readouterr().err)
+        if answers("".join(seen)):
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        await run(container, wait)
+    (found,) = answers("".join(seen))
+    return found
+
+
 async def test_verified_bytes_are_answered_with_what_the_engine_reports(
     start: Start, model: Path, tmp_path: Path, weights: Callable[[int], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,16 +71,7 @@ async def test_verified_bytes_are_answered_with_what_the_engine_reports(
     async with start("vllm", *FLAGS["vllm"]) as fake:
         container = prepared(fake, "vllm", model, tmp_path)
         asked(container, tmp_path, "word-1")
-        seen: list[str] = []
-
-        def wait(_seconds: float) -> None:
-            seen.append(capfd.readouterr().err)
-            if answers("".join(seen)):
-                raise EnoughError
-
-        with pytest.raises(EnoughError):
-            await run(container, wait)
-        (found,) = answers("".join(seen))
+        found = await answered(container, capfd)
         assert (found["verify"], found["outcome"], found["message"]) == ("word-1", "verified", "model: a.gguf: what was found")
         assert (found["ready"], found["engine"]) == (True, "the engine is what was approved")
         assert found["reported"]
@@ -101,14 +107,5 @@ async def test_bytes_that_cannot_be_read_leave_the_pod_where_it_is(
     async with start("vllm", *FLAGS["vllm"]) as fake:
         container = prepared(fake, "vllm", model, tmp_path)
         asked(container, tmp_path, "word-1")
-        seen: list[str] = []
-
-        def wait(_seconds: float) -> None:
-            seen.append(capfd.readouterr().err)
-            if answers("".join(seen)):
-                raise EnoughError
-
-        with pytest.raises(EnoughError):
-            await run(container, wait)
-        (found,) = answers("".join(seen))
+        found = await answered(container, capfd)
         assert (found["outcome"], found["ready"]) == ("unavailable", True)

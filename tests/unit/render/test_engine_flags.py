@@ -9,6 +9,10 @@ from holdfast.api import engine_environment
 from holdfast.api.engine_arguments import refusal
 from holdfast.api.model import EngineType, Model
 from holdfast.render.deployment import engine_objects, problems
+from holdfast.render.version1.container import EngineRenderer
+from holdfast.render.version1.sglang import SGLang
+from holdfast.render.version1.tgi import TGI
+from holdfast.render.version1.vllm import VLLM
 from unit.render.cases import FULL, GGUF, MINIMAL, PARTS, SAFETENSORS, declared, owner, resolved, revision
 
 ALL = {
@@ -43,17 +47,19 @@ def told(kind: EngineType, paths: tuple[str, ...] = SAFETENSORS, **fields: Any) 
     return flags(declared(kind, engine_fields={"options": options} if options else None, **fields), paths)
 
 
+OPTIONS = {
+    "contextLength": 4096,
+    "dataType": "float16",
+    "quantization": "awq",
+    "kvCacheDataType": "fp8_e4m3",
+    "seed": 3,
+    "tensorParallelism": 4,
+    "pipelineParallelism": 2,
+}
+
+
 def test_vllm_is_told_every_option() -> None:
-    options = {
-        "contextLength": 4096,
-        "dataType": "float16",
-        "quantization": "awq",
-        "kvCacheDataType": "fp8_e4m3",
-        "seed": 3,
-        "tensorParallelism": 4,
-        "pipelineParallelism": 2,
-    }
-    found = told(EngineType.VLLM, options=options)
+    found = told(EngineType.VLLM, options=OPTIONS)
     assert {
         "--max-model-len": ["4096"],
         "--dtype": ["float16"],
@@ -68,16 +74,7 @@ def test_vllm_is_told_every_option() -> None:
 
 
 def test_sglang_is_told_every_option() -> None:
-    options = {
-        "contextLength": 4096,
-        "dataType": "float16",
-        "quantization": "awq",
-        "kvCacheDataType": "fp8_e4m3",
-        "seed": 3,
-        "tensorParallelism": 4,
-        "pipelineParallelism": 2,
-    }
-    found = told(EngineType.SGLANG, options=options)
+    found = told(EngineType.SGLANG, options=OPTIONS)
     assert {
         "--context-length": ["4096"],
         "--dtype": ["float16"],
@@ -149,6 +146,27 @@ def test_parts_are_given_as_folders_and_never_as_names_of_repositories() -> None
     assert "--trust-remote-code" in tgi
     llama = flags(*PARTS["llama-cpp"])
     assert (llama["--spec-draft-model"], llama["--spec-draft-n-max"]) == (["/holdfast/draft/draft.gguf"], ["4"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "renderer"), [(EngineType.VLLM, VLLM()), (EngineType.SGLANG, SGLang()), (EngineType.TGI, TGI())]
+)
+def test_the_quantization_of_a_checkpoint_is_left_to_its_files(kind: EngineType, renderer: EngineRenderer) -> None:
+    model = resolved(declared(kind), SAFETENSORS).model_copy(update={"checkpoint_quantization": "gptq"})
+    arguments = renderer.container(model, fingerprint="", drain_seconds=1).args
+    assert arguments
+    assert [argument for argument in arguments if argument.startswith("--quanti")] == []
+
+
+@pytest.mark.parametrize(("context_length", "looks_back"), [(4096, "4096"), (None, "262144")])
+def test_llama_cpp_looks_as_far_back_for_repetitions_as_the_context_is_long(context_length: int | None, looks_back: str) -> None:
+    options = {"contextLength": context_length} if context_length else None
+    assert told(EngineType.LLAMA_CPP, GGUF, options=options)["--repeat-last-n"] == [looks_back]
+
+
+def test_llama_cpp_is_told_no_number_that_its_floats_do_not_have() -> None:
+    found = told(EngineType.LLAMA_CPP, GGUF, generation={"temperature": 5e-324, "minP": 1e-30})
+    assert (found["--temp"], found["--min-p"]) == (["0"], ["1e-30"])
 
 
 @every
