@@ -148,14 +148,14 @@ class Reconciler:
 
     async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
         """Do one thing; return the plan if nothing was left to do."""
-        if await self._turn(key, snapshot):
-            return None
         now = self._cluster.now()
         plan = self._decide(snapshot, now)
         self._ask(key, snapshot, plan)
+        if not plan.person and await self._turn(key, snapshot):
+            return None
         if plan.quarantine and await self._quarantine(key, plan):
             return None
-        if plan.write is not None and not self._troubled_before(key, snapshot):
+        if plan.write is not None and (plan.person or not self._troubled_before(key, snapshot)):
             await self._writes.execute(snapshot, plan.write, now)
             return None
         before = self._matched.get(key, Matched())
@@ -164,7 +164,7 @@ class Reconciler:
         return plan if plan.write is None and not matched.news(before) else None
 
     async def _turn(self, key: Key, snapshot: Snapshot) -> bool:
-        """Close the way out of pods that have fetched, before anything is decided about them; return whether anything changed.
+        """Close the way out of pods that have fetched, before anything else is done; return whether anything changed.
 
         Nothing else waits for this, as for `_quarantine`.
         """

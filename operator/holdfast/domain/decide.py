@@ -26,7 +26,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         return Plan()  # the children go with their owner; revisions stay as history
     human = approvals.record(snapshot) or approvals.take(snapshot, now)
     if human is not None:
-        return Plan(write=_complete(snapshot, human, now))
+        return Plan(write=_complete(snapshot, human, now), person=True)
     found = proposal.resolve(snapshot, now)
     if isinstance(found, CreateRevision):
         return Plan(write=found)

@@ -71,6 +71,8 @@ class Plan:
     """The outcome of a decision."""
 
     write: Write | None = None
+    person: bool = False
+    """Whether the write is about what a person decided: nothing else comes before it."""
     resolve: bool = False
     """Ask the Hub for the files of the declared model."""
     engines: tuple[EngineIntent, ...] = ()
