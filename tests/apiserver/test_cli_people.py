@@ -133,6 +133,21 @@ def test_an_owner_approves_in_her_own_name(place: Place) -> None:
     assert f"accepted: {made['metadata']['name']}\n" in out
 
 
+def test_the_sample_role_for_one_model_is_all_that_its_owner_needs(place: Place) -> None:
+    samples = Path(__file__).parents[2] / "manifests/samples/people.yaml"
+    *_, role, binding = yaml.safe_load_all(samples.read_text())
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    place.world.root.post(f"{rbac}/roles", role).must()
+    place.world.root.post(f"{rbac}/rolebindings", binding).must()
+    (person,) = (subject["name"] for subject in binding["subjects"])
+    eventually(lambda: place.run(person, "diff", NAME).returncode == 0 or None, "the role in force")
+    with place.running(person, "approve", NAME, "--yes") as process:
+        place.settle({"state": "Accepted"})
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert place.run(person, "status", NAME).returncode == 0
+
+
 def test_the_operators_refusal_reaches_the_owner(place: Place) -> None:
     with place.running("olga", "reject", NAME, "--yes") as process:
         place.settle({"state": "Refused", "reason": "OtherRequest", "message": "it is about request 1; the request is now 2"})
