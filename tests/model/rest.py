@@ -97,7 +97,7 @@ def serving_outcome(place: Place) -> dict[str, str]:
     found["conditions"] = sorted((each["type"], each["status"], each["reason"]) for each in status["conditions"])
     found["digest"] = status["stable"]["digest"]
     found["routes"] = [dict(envoy.routes()) for envoy in place.nodes.envoys.values()]
-    mine = re.compile(rf"(support-chat-|arm-|revision': '){number}\b")
+    mine = re.compile(rf"(support-chat-|arm-|revision': '|--revision=){number}\b")
     return {
         mine.sub(r"\g<1>9", name): _IMAGE.sub("an image of Holdfast", mine.sub(r"\g<1>9", repr(value)))
         for name, value in found.items()
