@@ -1,9 +1,9 @@
 """What an artifact of a registry holds: from its manifest, or where that does not say, from its archives."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Event
 
 from holdfast.cli.choice import Listed
 from holdfast.sources.hub_errors import SourceUnavailableError
@@ -42,7 +42,7 @@ async def look_into(reference: str, registries: RegistryAccess, watch: Callable[
     layers = await asyncio.to_thread(artifact.layers)
     if not any(layer.archive for layer in layers):
         return Content(files=[_Named(layer.title, layer.size) for layer in layers if layer.title is not None], listing=None)
-    ended = threading.Event()
+    ended = Event()
     try:
         listing = await asyncio.to_thread(read_listing, artifact, reference, layers, watch=_watched(layers, watch, ended))
     finally:
@@ -50,7 +50,7 @@ async def look_into(reference: str, registries: RegistryAccess, watch: Callable[
     return Content(files=list(listing.files.values()), listing=listing)
 
 
-def _watched(layers: Sequence[Layer], watch: Callable[[int, int], None], ended: threading.Event) -> Callable[[int], None]:
+def _watched(layers: Sequence[Layer], watch: Callable[[int, int], None], ended: Event) -> Callable[[int], None]:
     total, done = sum(layer.size for layer in layers if layer.archive), 0
 
     def arrived(count: int) -> None:
