@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from e2e.llama_parser import PYTHON, LlamaParser, RefusedError, running
-from holdfast.api.engine_arguments import FREE, REFUSED
+from holdfast.api.engine_arguments import FREE, REFUSED, refusal
 from holdfast.api.model import EngineType, Model
 from holdfast.render.deployment import problems
 from holdfast.render.version1.llama_cpp import LlamaCpp
@@ -39,6 +39,34 @@ OPTIONS = some.fixed_dictionaries(
     },
 )
 GENERATION = some.fixed_dictionaries({}, optional={name: values for name, (_, values) in SAMPLING.items()}).filter(bool)
+
+HOSTILE = [
+    "--model=/tmp/other.gguf",
+    "--lora=/tmp/adapter.gguf",
+    "--lora_scaled=/tmp/adapter.gguf:2",
+    "--control-vector=/tmp/vector.gguf",
+    "--override-kv=tokenizer.ggml.add_bos_token=bool:true",
+    "--mmproj=/tmp/projector.gguf",
+    "--model-draft=/tmp/draft.gguf",
+    "-md=/tmp/draft.gguf",
+    "--spec-draft-hf=other/model",
+    "--lookup-cache-static=/tmp/lookup",
+    "--models-dir=/tmp",
+    "--slot-save-path=/tmp",
+    "--path=/tmp",
+    "--tools=all",
+    "--agent",
+    "--props",
+    "--alias=other",
+    "--no-jinja",
+    "--chat-template=chatml",
+    "--temp=2",
+    "--repeat_last_n=1",
+    "--ctx-size=1",
+    "-c=1",
+    "--fit=on",
+]
+"""What llama.cpp would take, and what loosens the pin or says again what is said."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +121,12 @@ def test_it_takes_whatever_an_owner_can_declare(
 def test_it_would_tell(parser: LlamaParser, argument: str) -> None:
     with pytest.raises(RefusedError):
         parser.parse(["--model", "/holdfast/model/tiny.gguf", *argument.split()])
+
+
+@pytest.mark.parametrize("argument", HOSTILE)
+def test_what_it_would_take_from_a_hostile_editor_is_refused(parser: LlamaParser, argument: str) -> None:
+    parser.parse(["--offline", "--model", "/holdfast/model/tiny.gguf", *argument.split("=", 1)])
+    assert refusal(EngineType.LLAMA_CPP, argument)
 
 
 def test_each_flag_that_is_refused_or_freed_by_name_is_one_of_its_own(parser: LlamaParser) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from e2e.vllm_models import models
 from e2e.vllm_parser import RefusedError, VllmParser, running
-from holdfast.api.engine_arguments import FREE, REFUSED
+from holdfast.api.engine_arguments import FREE, REFUSED, refusal
 from holdfast.api.model import EngineType, Model
 from holdfast.render.deployment import problems
 from holdfast.render.version1.vllm import VLLM
@@ -20,6 +20,38 @@ pytestmark = pytest.mark.vllm
 
 FINGERPRINT = "v1:0123456789ab"
 GOLDEN = {"minimal": MINIMAL["vllm"], "full": FULL["vllm"], "parts": PARTS["vllm"]}
+
+HOSTILE = [
+    "--model=other/model",
+    "--revis=main",
+    "--trust-remote-code",
+    "--trust-request",
+    "--load-format=auto",
+    "--hf-overrides={}",
+    "--hf-overrides.architectures+=Other",
+    '--speculative-config={"model": "other/model"}',
+    "--speculative_config.model=other/model",
+    "--spec-model=other/model",
+    "--lora-modules=other=lab/adapter",
+    "--enable-lora",
+    "--middleware=os.system",
+    "--worker-cls=os.system",
+    '--structured-outputs-config={"reasoning_parser_plugin": "/holdfast/model/x.py"}',
+    '--structured-outputs-config={"reasoning\\u005fparser_plugin": "/holdfast/model/x.py"}',
+    "--structured-outputs-config.reasoning_parser_plugin=/holdfast/model/x.py",
+    '--compilation-config={"cache_dir": "/holdfast/model"}',
+    '--compilation-config={"inductor_compile_config": {"cpp.cxx": "/holdfast/model/x"}}',
+    "-cc.cache_dir=/holdfast/model",
+    '--ec-manager-config={"encoder_cache_manager_cls": "os.system"}',
+    '--profiler-config={"profiler": "torch", "torch_profiler_dir": "/tmp"}',
+    "--enable-fault-tolerance",
+    "--kv-offloading-backend=lmcache",
+    "--otlp-traces-endpoint=http://other",
+    "--allowed-local-media-path=/",
+    "--seed=1",
+    "-tp=2",
+]
+"""What vLLM would take, and what loosens the pin or says again what is said."""
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +103,21 @@ def test_it_would_tell(parser: VllmParser, argument: str) -> None:
         parser.parse(["/holdfast/model", argument])
 
 
+@pytest.mark.parametrize("argument", HOSTILE)
+def test_what_it_would_take_from_a_hostile_editor_is_refused(parser: VllmParser, argument: str) -> None:
+    parser.parse(["/holdfast/model", argument])
+    assert refusal(EngineType.VLLM, argument)
+
+
+def test_a_flag_is_refused_under_each_of_its_names(parser: VllmParser) -> None:
+    for names in parser.flags().values():
+        whole = [name for name in names if name.startswith("--")]
+        assert len({refusal(EngineType.VLLM, name) is None for name in whole}) <= 1, names
+
+
 def test_each_flag_that_is_refused_or_freed_by_name_is_one_of_its_own(parser: VllmParser) -> None:
     """A flag that was renamed would no longer be refused under its new name."""
-    known = parser.flags()
+    known = {name for names in parser.flags().values() for name in names}
     assert {flag for flag in REFUSED[EngineType.VLLM] if not flag.endswith("*")} - known == set()
     families = [flag.removesuffix("*") for flag in REFUSED[EngineType.VLLM] if flag.endswith("*")]
     assert [family for family in families if not any(flag.startswith(family) for flag in known)] == []

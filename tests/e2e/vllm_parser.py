@@ -20,7 +20,7 @@ for line in sys.stdin:
     try:
         arguments = json.loads(line)
         if arguments == "flags":
-            answer = {"parsed": {flag: True for action in parser._actions for flag in action.option_strings}}
+            answer = {"parsed": {action.dest: action.option_strings for action in parser._actions}}
         else:
             with contextlib.redirect_stderr(said):
                 found = parser.parse_args(arguments)
@@ -48,9 +48,9 @@ class VllmParser:
         """Return what vLLM understood, by its own names; raises RefusedError."""
         return self._ask(list(arguments))
 
-    def flags(self) -> set[str]:
-        """Return the names of all flags."""
-        return set(self._ask("flags"))
+    def flags(self) -> dict[str, list[str]]:
+        """Return the names of each flag."""
+        return self._ask("flags")
 
     def _ask(self, question: object) -> dict[str, Any]:
         assert self.process.stdin is not None
