@@ -11,6 +11,7 @@ from holdfast.domain.artifacts import artifacts_bytes
 from holdfast.domain.texts import UnreadableError
 
 _CLOCK = "strftime_now"
+_START_DATE = "VLLM_SYSTEM_START_DATE"
 
 
 def problems(model: Model, found: Mapping[str, Found]) -> list[str]:
@@ -110,6 +111,14 @@ def _clock(model: Model, found: Mapping[str, Found]) -> Iterator[str]:
     declared = model.chat_template
     if declared is not None and declared.clock is Clock.ALLOWED:
         return
+    if _dates_itself(model, found["source"]):
+        if all(variable.name != _START_DATE for variable in model.engine.env or ()):
+            yield (
+                "spec.model.engine: VLLM itself writes today's date into every prompt of a gpt_oss model, so that the same question"
+                f" gets another prompt each day; write the variable {_START_DATE} in engine.env, such as 2026-01-01, or"
+                " chatTemplate.clock: Allowed"
+            )
+        return
     if declared is not None and declared.text is not None:
         if _CLOCK in declared.text:
             yield _told("spec.model.chatTemplate.text")
@@ -118,6 +127,18 @@ def _clock(model: Model, found: Mapping[str, Found]) -> Iterator[str]:
     known = texts.templates(answer)
     if any(_CLOCK in text for text in (known.effective or "", *known.others)):
         yield _told("spec.model.chatTemplate: the template in the files")
+
+
+def _dates_itself(model: Model, source: Found) -> bool:
+    """Whether the engine takes no template and writes the date into the prompt, today's unless a variable says another.
+
+    vllm/entrypoints/openai/parser/harmony_utils.py of vLLM 0.32.
+    """
+    try:
+        config = texts.document(source, texts.CONFIG) or {}
+    except UnreadableError:  # other checks say so
+        return False
+    return model.engine.type is EngineType.VLLM and config.get("model_type") == "gpt_oss"
 
 
 def _told(where: str) -> str:

@@ -136,6 +136,19 @@ def test_the_owners_own_template_may_not_ask_for_the_date_either() -> None:
     assert told({"source": found({})}, chatTemplate={"text": CLOCK, "clock": "Allowed"}) == []
 
 
+def test_the_date_that_vllm_itself_writes_into_prompts_is_refused_until_it_is_fixed() -> None:
+    files = {"source": found({"config.json": CONFIG | {"model_type": "gpt_oss"}, "chat_template.jinja": CLOCK})}
+    (problem,) = told(files)
+    assert problem.startswith("spec.model.engine: VLLM itself writes today's date into every prompt of a gpt_oss model")
+    (problem,) = told(files, chatTemplate={"text": "A"})
+    assert "VLLM_SYSTEM_START_DATE" in problem
+    fixed = {"type": "VLLM", "image": ENGINE_IMAGE, "env": [{"name": "VLLM_SYSTEM_START_DATE", "value": "2026-01-01"}]}
+    assert told(files, engine=fixed) == []
+    assert told(files, chatTemplate={"clock": "Allowed"}) == []
+    (problem,) = told(files, engine={"type": "SGLang", "image": ENGINE_IMAGE})
+    assert "strftime_now" in problem
+
+
 def test_lists_that_no_config_map_holds_together_are_refused() -> None:
     paths = [f"{'x' * 200}/{number}.safetensors" for number in range(1500)]
     wire = {
