@@ -12,6 +12,7 @@ from holdfast.api.engine_arguments import REFUSED
 
 HUB = "spec.model.source.huggingFace"
 ENGINE = "spec.model.engine"
+LISTED = {"files": [{"path": "model.safetensors", "size": 1, "sha256": "a" * 64}]}
 SERVING = "spec.serving"
 
 
@@ -186,8 +187,26 @@ DEPLOYMENT_CASES = (
     one(
         "ModelDeployment",
         "cache type Image is for a model whose source is of kind oci; write another type, such as PersistentVolumeClaim",
-        {f"{SERVING}.cache": {"type": "Image"}, "spec.model.source": {"oci": {"reference": IMAGE}}},
+        {f"{SERVING}.cache": {"type": "Image"}, "spec.model.source": {"oci": {"reference": IMAGE} | LISTED}},
         {f"{SERVING}.cache": {"type": "Image"}},
+    ),
+    Case(
+        kind="ModelDeployment",
+        message=(
+            "cache type Image is for an image, whose list of files comes with the manifest (source.oci.files); nodes mount a"
+            " ModelPack or ModelKit as an empty folder: write another type, such as PersistentVolumeClaim"
+        ),
+        accepts=(
+            {f"{SERVING}.cache": {"type": "Image"}, "spec.model.source": {"oci": {"reference": IMAGE} | LISTED}},
+            {f"{SERVING}.cache": {"type": "EmptyDir"}, "spec.model.source": {"oci": {"reference": IMAGE}}},
+            {"spec.model.source": {"oci": {"reference": IMAGE}}},
+        ),
+        refuses=(
+            (
+                {f"{SERVING}.cache": {"type": "Image"}, "spec.model.source": {"oci": {"reference": IMAGE}}},
+                "nodes mount a ModelPack or ModelKit as an empty folder",
+            ),
+        ),
     ),
     one(
         "ModelDeployment",

@@ -1,14 +1,17 @@
-"""Weights that nobody fetches: the owner's own volume, and an image that the node pulls."""
+"""Where weights are kept: the owner's own volume, a claim that several nodes share, and an image that the node pulls."""
 
 import hashlib
 import io
+import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from e2e.story import NAME
+from e2e.model_pack import push_model_pack
+from e2e.story import NAME, serve_first
 from e2e.test_bytes import EXPECTED, hashes
 from holdfast.api.manifest import manifest_digest
 from holdfast.api.model import File
@@ -21,6 +24,28 @@ from testbed.models import tiny_gguf
 WEIGHTS = tiny_gguf(0)["tiny.gguf"]
 FILES = [File(path="tiny.gguf", size=len(WEIGHTS), sha256=hashlib.sha256(WEIGHTS).hexdigest())]
 LISTED: Wire = {"files": [file.wire() for file in FILES], "manifestDigest": manifest_digest(FILES)}
+
+
+USER = 65532
+"""Whom the pods run as."""
+
+
+def local_volume(name: str, folder: Path, storage_class: str) -> Wire:
+    """A volume that is a folder of the node, for several nodes as far as the API server knows."""
+    anywhere = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": storage_class,
+            "capacity": {"storage": "1Gi"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "local": {"path": str(folder)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [anywhere]}},
+        },
+    }
 
 
 def serve(team: Team, image: str, source: Wire, cache: str) -> None:
@@ -40,30 +65,18 @@ def own_volume(bed: Testbed, team: Team) -> Path:
     folder = bed.directory / "volumes" / name
     folder.mkdir(parents=True)
     (folder / "tiny.gguf").write_bytes(WEIGHTS)
-    anywhere = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}
-    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    bed.kubectl.apply(
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolume",
-                "metadata": {"name": name},
-                "spec": common
-                | {
-                    "capacity": {"storage": "1Gi"},
-                    "persistentVolumeReclaimPolicy": "Retain",
-                    "local": {"path": str(folder)},
-                    "nodeAffinity": {"required": {"nodeSelectorTerms": [anywhere]}},
-                },
-            },
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": "own", "namespace": team.namespace},
-                "spec": common | {"volumeName": name, "resources": {"requests": {"storage": "1Gi"}}},
-            },
-        ]
-    )
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "own", "namespace": team.namespace},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "volumeName": name,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    bed.kubectl.apply([local_volume(name, folder, ""), claim])
     return folder
 
 
@@ -117,8 +130,82 @@ class TestOwnVolume:
         assert team.ready_pods(NAME) == []
 
 
+@pytest.fixture
+def shared(bed: Testbed, team: Team) -> Iterator[tuple[Wire, Path]]:
+    """A storage class with one volume that several nodes may mount; yields the cache of a spec and the folder of the volume."""
+    name = f"shared-{team.namespace}"
+    folder = bed.directory / "volumes" / name
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    provisioned_by_hand = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
+    bed.kubectl.apply(
+        [
+            {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name}, **provisioned_by_hand},
+            local_volume(name, folder, name),
+        ]
+    )
+    yield {"type": "PersistentVolumeClaim", "size": "1Gi", "storageClassName": name, "accessMode": "ReadWriteMany"}, folder
+    bed.kubectl.run("delete", "storageclass", name, "--ignore-not-found")
+
+
+def old_copy(cache: Path, letter: str) -> Path:
+    """Leave a copy with its seal in a cache, as of a revision that is there no more."""
+    entry = cache / f"sha256-{letter * 64}"
+    (entry / "nested").mkdir(parents=True)
+    (entry / "nested" / "tiny.gguf").write_bytes(b"old")
+    (cache / "seals").mkdir(exist_ok=True)
+    (cache / "seals" / f"{letter * 64}.json").write_text("{}")
+    for path in (cache / "seals", entry, *entry.rglob("*"), *(cache / "seals").iterdir()):
+        os.chown(path, USER, USER)
+    for path in (entry / "nested", entry):
+        path.chmod(0o555)
+    return entry
+
+
+class TestSharedClaim:
+    def test_one_job_fills_it_and_several_pods_read_it(
+        self, team: Team, hub: HubServer, commits: tuple[str, str], engine: str, shared: tuple[Wire, Path]
+    ) -> None:
+        """With `unused: Delete` what no revision names goes, and what is used by one of which the Job cannot know stays."""
+        cache, folder = shared
+        unused, used = old_copy(folder, "a"), old_copy(folder, "b")
+        (folder / "seals" / f"{'b' * 64}.7").touch()
+        asked = len(hub.admin.requests())
+        serve_first(team, commits[0], engine, serving={"replicas": 2, "cache": cache | {"unused": "Delete"}})
+        team.wait_ready(NAME, 2)
+        assert hashes(team) == {EXPECTED[0]}
+        downloads = [each for each in hub.admin.requests()[asked:] if each.method == "GET" and each.path.startswith("/cdn/")]
+        assert len({each.path for each in downloads}) == len(downloads) == 1
+        claim = team.admin.get("pvc", f"holdfast-weights-{NAME}", "--namespace", team.namespace)
+        assert claim["status"]["accessModes"] == ["ReadWriteMany"]
+        for pod in team.ready_pods(NAME):
+            assert "podAffinity" not in pod["spec"]["affinity"]
+            inside = ("exec", "--namespace", team.namespace, pod["metadata"]["name"], "--container=engine", "--")
+            with pytest.raises(Exception, match="Read-only file system"):
+                team.admin.run(*inside, "touch", "/holdfast/model/extra.py")
+        until(lambda: not unused.exists(), what="the end of what no revision names")
+        assert not (folder / "seals" / f"{'a' * 64}.json").exists()
+        assert (used / "nested" / "tiny.gguf").read_bytes() == b"old"
+
+
 class TestImage:
     def test_it_serves_what_the_node_pulled_and_verified(self, team: Team, engine: str, modelcar: str) -> None:
         serve(team, engine, {"oci": {"reference": modelcar, **LISTED}}, "Image")
         assert hashes(team) == {EXPECTED[0]}
         assert team.status(NAME)["weights"][0]["kept"] == "Upstream"
+
+    def test_a_model_pack_which_nodes_mount_empty_is_told_with_what_to_use_instead(
+        self, bed: Testbed, team: Team, engine: str
+    ) -> None:
+        source = {"oci": {"reference": push_model_pack(bed.registry, "modelpack", {"tiny.gguf": WEIGHTS}), **LISTED}}
+        model = team.model(commit="0" * 40, image=engine, source=source)
+        team.apply(team.manifest(NAME, model, serving={"cache": {"type": "Image"}}))
+        team.wait_phase(NAME, "AwaitingApproval")
+        team.must("approve", NAME, "--yes", "--no-wait", "--reason", "first")
+        found = until(
+            lambda: c if (c := team.condition(NAME, "Pinned")).get("status") == "False" else None,
+            what="the condition Pinned=False",
+        )
+        assert found["reason"] == "WeightsMismatch"
+        assert "ModelPack" in found["message"]
+        assert "PersistentVolumeClaim" in found["message"]

@@ -106,6 +106,18 @@ def deployment_rules(image_pattern: str) -> tuple[Rule, ...]:
             reason="FieldValueForbidden",
         ),
         *(_cache_of_one_kind(cache, kind) for cache, kind in (("Image", "oci"), ("Volume", "volume"))),
+        Rule(  # what has no list in the manifest is a ModelPack, whose layers a node's runtime leaves out of the volume
+            path="spec",
+            expression=(
+                "!has(self.serving) || !has(self.serving.cache) || self.serving.cache.type != 'Image' ||"
+                " !has(self.model.source.oci) || has(self.model.source.oci.files)"
+            ),
+            message=(
+                "cache type Image is for an image, whose list of files comes with the manifest (source.oci.files); nodes mount a"
+                " ModelPack or ModelKit as an empty folder: write another type, such as PersistentVolumeClaim"
+            ),
+            field=".serving.cache.type",
+        ),
         Rule(
             path="spec.rollout.steps",
             expression="self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from holdfast.api.reasons import Reason
-from holdfast.weights.artifacts import VOLUME_MANIFEST, Access, Artifact, VolumeOrigin, read_artifacts, read_manifest
+from holdfast.weights.artifacts import VOLUME_MANIFEST, Access, Artifact, OciOrigin, VolumeOrigin, read_artifacts, read_manifest
 from holdfast.weights.errors import WeightsError, WeightsMismatchError, WeightsUnavailableError
 from holdfast.weights.inspection import Inspector
 from holdfast.weights.layout import SEALS, entry_path
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _MESSAGE_MAX_LENGTH: Final = 1000  # a condition's message holds 1024 characters, the kubelet's file 4096 bytes
 _INTERNAL_EXIT_CODE: Final = 1
 _TERMINATED_EXIT_CODE: Final = 128 + signal.SIGTERM
+_NO_FOLDER: Final = (
+    "expected an image with the files under /models, found no such folder; nodes mount a ModelPack or ModelKit as an empty folder:"
+    " set spec.serving.cache.type to PersistentVolumeClaim or EmptyDir, which fetch it"
+)
 _POLL_SECONDS: Final = 0.5
 _REPORT_SECONDS: Final = 10.0
 
@@ -134,6 +138,8 @@ def _verify_entry(directory: Path, artifact: Artifact, inspector: Inspector, dea
 
 def _verify_folder(folder: Path, artifact: Artifact, inspector: Inspector) -> str:
     """Verify a folder that has no layout of ours: an image volume, or the owner's own, which may carry its own list."""
+    if isinstance(artifact.origin, OciOrigin) and not folder.exists():
+        raise WeightsMismatchError(f"{artifact.name}: {_NO_FOLDER}")
     files = artifact.files
     ignored = (VOLUME_MANIFEST,) if isinstance(artifact.origin, VolumeOrigin) else ()
     if files is None:

@@ -139,9 +139,21 @@ def test_what_is_an_image_is_pulled_by_the_node_and_verified_where_it_is_mounted
     assert volume(spec, "image-model") == {"image": {"reference": reference, "pullPolicy": "IfNotPresent"}}
     by_name = {container["name"]: container for container in spec["initContainers"]}
     assert list(by_name) == ["weights", "weights-model", "weights-tokenizer", "identity"]
-    assert by_name["weights-model"]["args"][-2:] == ["--only=model", "--folder=/holdfast/model"]
+    assert by_name["weights-model"]["args"][-2:] == ["--only=model", "--folder=/holdfast/images/model/models"]
     mount = {"mountPath": "/holdfast/model", "readOnly": True, "name": "image-model", "subPath": "models"}
-    assert mounts(by_name["weights-model"], "image-model") == mounts(spec["containers"][0], "image-model") == [mount]
+    assert mounts(spec["containers"][0], "image-model") == [mount]
+
+
+def test_an_image_is_verified_from_its_root_so_that_one_without_the_folder_is_told() -> None:
+    """No container starts that mounts a folder which is not there, and none says so."""
+    spec = pod(objects(MIXED, cache={"type": "Image"}))
+    verifier = next(each for each in spec["initContainers"] if each["name"] == "weights-model")
+    assert mounts(verifier, "image-model") == [{"mountPath": "/holdfast/images/model", "readOnly": True, "name": "image-model"}]
+
+
+def test_what_is_no_image_is_fetched_with_image_volumes() -> None:
+    found = objects(MIXED, cache={"type": "Image"})
+    by_name = {container["name"]: container for container in pod(found)["initContainers"]}
     assert "--only=adapter-legal" in by_name["weights"]["args"]
 
 

@@ -92,6 +92,15 @@ def test_each_difference_of_a_folder_is_named(pod: Pod, folder: Path, damage: Da
     assert names.replace("sha256-", "volume") in outcome.message
 
 
+def test_an_image_without_the_folder_is_told_with_what_to_use_instead(pod: Pod, folder: Path) -> None:
+    """A node mounts a ModelPack or ModelKit as an empty folder."""
+    pod.list_artifacts(artifact(CONTENT, {"oci": {"reference": f"registry.example/chat@sha256:{'a' * 64}"}}))
+    outcome = pod.verify("--only=model", f"--folder={folder / 'models'}")
+    assert (outcome.status, outcome.termination["reason"]) == (3, "WeightsMismatch")
+    for word in ("/models", "ModelPack", "ModelKit", "PersistentVolumeClaim", "EmptyDir"):
+        assert word in outcome.message
+
+
 def own_list(pod: Pod, folder: Path) -> None:
     """Let the volume carry its list."""
     (folder / "holdfast-manifest.json").write_bytes(manifest_bytes(approved(CONTENT)))

@@ -151,10 +151,17 @@ def _waiting(revision: ModelRevisionSpec, serving: Serving) -> dict[str, Any]:
 
 
 def _in_folder(revision: ModelRevisionSpec, serving: Serving, artifact: Artifact) -> dict[str, Any]:
-    """Return the container that verifies one artifact where it is mounted. Nobody can seal there, so it is hashed at each start."""
-    target = _target(artifact)
-    args = [f"--only={artifact.name}", f"--folder={target}"]
-    return _container(f"weights-{artifact.name}", "verify", revision, serving, args, [_mount(artifact, serving, target)])
+    """Return the container that verifies one artifact where it is mounted. Nobody can seal there, so it is hashed at each start.
+
+    An image is mounted as a whole: one without the folder would keep a container that mounts the folder from starting, without a word.
+    """
+    folder = target = _target(artifact)
+    mount = _mount(artifact, serving, target)
+    if place(artifact, serving) is Place.IMAGE:
+        target = f"{c.IMAGES}/{artifact.name}"
+        folder = f"{target}/{mount.pop('subPath')}"
+    args = [f"--only={artifact.name}", f"--folder={folder}"]
+    return _container(f"weights-{artifact.name}", "verify", revision, serving, args, [mount | {"mountPath": target}])
 
 
 def _container(
