@@ -131,13 +131,16 @@ REVISION_CASES = (
     ),
     Case(
         kind="ModelRevision",
-        message="promotedAt is set once",
+        message="promotedAt only moves forward",
         before={"status": {"promotedAt": "2026-11-21T06:00:00Z"}},
-        accepts=({"status": {"promotedAt": "2026-11-21T06:00:00Z", "decisions": [FIRST]}},),
+        accepts=(
+            {"status": {"promotedAt": "2026-11-21T06:00:00Z", "decisions": [FIRST]}},
+            {"status": {"promotedAt": "2026-11-21T06:00:00.5Z"}},
+        ),
         refuses=(
-            ({"status": {"promotedAt": "2026-11-21T06:00:01Z"}}, "promotedAt is set once"),
-            ({"status": {}}, "promotedAt is set once"),
-            ({"status": ABSENT}, "promotedAt is set once"),
+            ({"status": {"promotedAt": "2026-11-21T05:59:59.9Z"}}, "promotedAt only moves forward"),
+            ({"status": {}}, "promotedAt only moves forward"),
+            ({"status": ABSENT}, "promotedAt only moves forward"),
         ),
     ),
     Case(

@@ -5,6 +5,7 @@ What it holds the operator to comes from people's own objects and from Envoy's o
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from builders import NAME, NAMESPACE
@@ -163,8 +164,8 @@ class Witness:
         self._expect(len(uids) == len(set(uids)), f"{what}: a decision is used twice")
         for decision in recorded[len(known) :]:
             self._expect(self.made(decision), f"{what}: nobody made the decision {decision}")
-        promoted = (before.get("status") or {}).get("promotedAt")
-        self._expect(promoted in (None, (after.get("status") or {}).get("promotedAt")), f"{what}: promoted again")
+        promoted, now = (_moment((each.get("status") or {}).get("promotedAt")) for each in (before, after))
+        self._expect(now >= promoted, f"{what}: its promotion is taken back")
 
     # people
 
@@ -298,6 +299,10 @@ def decisions_of(revision: Manifest) -> list[Mapping[str, Any]]:
     """Return the decisions that a ModelRevision records."""
     found: list[Mapping[str, Any]] = (revision.get("status") or {}).get("decisions") or []
     return found
+
+
+def _moment(text: str | None) -> datetime:
+    return datetime.fromisoformat(text) if text is not None else datetime.min.replace(tzinfo=UTC)
 
 
 def _owners_part(manifest: Manifest) -> Manifest:

@@ -202,9 +202,9 @@ REVISION_RULES: Final = (
         path="",
         expression=(
             "!has(oldSelf.status) || !has(oldSelf.status.promotedAt) || (has(self.status) && has(self.status.promotedAt) && "
-            "self.status.promotedAt == oldSelf.status.promotedAt)"
+            "self.status.promotedAt >= oldSelf.status.promotedAt)"
         ),
-        message="promotedAt is set once",
+        message="promotedAt only moves forward",
         field=".status.promotedAt",
         reason="FieldValueForbidden",
     ),

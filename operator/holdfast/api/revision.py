@@ -206,4 +206,4 @@ class ModelRevisionStatus(ApiModel):
         max_length=DECISIONS_MAX,
         description="In the order in which they were taken. Those for which there is no room stay in their ModelApprovals only.",
     )
-    promoted_at: datetime | None = Field(default=None, description="When it first became the stable revision.")
+    promoted_at: datetime | None = Field(default=None, description="When it last became the stable revision.")

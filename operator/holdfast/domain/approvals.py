@@ -16,7 +16,6 @@ from holdfast.api.approval import ApprovalState, ModelApprovalStatus
 from holdfast.api.decision import Decision, DecisionType, FallbackTargetType, Gate
 from holdfast.api.deployment import (
     Candidate,
-    Desired,
     FallbackStatus,
     ModelDeploymentStatus,
     Request,
@@ -79,7 +78,7 @@ def take(snapshot: Snapshot, now: datetime) -> Write | None:
     pending.sort(key=lambda v: (_URGENCY.index(v.spec.decision), v.meta.created, v.meta.key.name))
     for approval in pending:
         try:
-            transition = _judge(snapshot, approval, now)
+            judged = _judge(snapshot, approval, now)
         except Refusal as refusal:
             return SettleApproval(
                 name=approval.meta.key.name,
@@ -87,9 +86,11 @@ def take(snapshot: Snapshot, now: datetime) -> Write | None:
                     state=ApprovalState.REFUSED, reason=refusal.reason, message=refusal.message[:_MESSAGE_MAX]
                 ),
             )
+        if isinstance(judged, WriteRevisionStatus):
+            return judged
         decision = _copy(snapshot, approval, now)
-        notes = (*transition.notes, *history.unrecorded(snapshot, decision))
-        return WriteStatus(status=transition.status.model_copy(update={"last_decision": decision}), notes=notes)
+        notes = (*judged.notes, *history.unrecorded(snapshot, decision))
+        return WriteStatus(status=judged.status.model_copy(update={"last_decision": decision}), notes=notes)
     return None
 
 
@@ -123,7 +124,8 @@ def _copy(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Decision
     )
 
 
-def _judge(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Transition:
+def _judge(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Transition | WriteRevisionStatus:
+    """Return what a decision does, or what is to be written before it does it."""
     if approval.meta.created < snapshot.deployment.meta.created:
         raise Refusal(RefusalReason.OTHER_REQUEST, "it was made for an earlier ModelDeployment of this name; decide again")
     expires = approval.meta.created + defaults.time_to_live(approval.spec)
@@ -137,7 +139,7 @@ def _judge(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Transit
         case DecisionType.REJECT:
             return _reject(snapshot, approval)
         case DecisionType.RESUME:
-            return _resume(snapshot, approval)
+            return _resume(snapshot, approval, now)
         case DecisionType.APPROVE:
             return _approve(snapshot, approval, now)
 
@@ -329,14 +331,14 @@ def last_known_good(status: ModelDeploymentStatus) -> RevisionRole | None:
     return status.last_known_good
 
 
-def _resume(snapshot: Snapshot, approval: ApprovalView) -> Transition:
+def _resume(snapshot: Snapshot, approval: ApprovalView, now: datetime) -> Transition | WriteRevisionStatus:
     status, by = snapshot.deployment.status, approval.spec.approver.username
     if status.phase is Phase.FALLBACK and status.fallback is not None:
         if approval.meta.created < status.fallback.since.replace(microsecond=0):
             raise Refusal(RefusalReason.OTHER_REQUEST, "it is older than the fallback that is in force; decide again")
         if status.request is not None:
             _matching_request(snapshot, approval)
-        return _leave_fallback(status, current_desired(snapshot), by)
+        return _leave_fallback(snapshot, status.fallback, by, now)
     request = _matching_request(snapshot, approval)
     if status.phase is Phase.ABORTING:
         raise Refusal(
@@ -365,12 +367,17 @@ def _resume(snapshot: Snapshot, approval: ApprovalView) -> Transition:
     raise Refusal(RefusalReason.NOTHING_TO_DECIDE, f"there is nothing to resume in the phase {status.phase}")
 
 
-def _leave_fallback(status: ModelDeploymentStatus, desired: Desired | None, by: str) -> Transition:
+def _leave_fallback(snapshot: Snapshot, fallback: FallbackStatus, by: str, now: datetime) -> Transition | WriteRevisionStatus:
     """Return to the stable revision, or make the fallback stable when it is what the owner now declares."""
-    fallback, stable = status.fallback, status.stable
+    status, desired = snapshot.deployment.status, current_desired(snapshot)
+    stable = status.stable
     update: dict[str, object] = {"fallback": None}
-    declared_again = fallback is not None and desired is not None and fallback.revision == desired.revision
+    declared_again = desired is not None and fallback.revision == desired.revision
     if declared_again and desired is not None and stable is not None and stable.revision != desired.revision:
+        view = lookup.revision(snapshot, desired.revision)
+        told = history.promoted(view, now, since=fallback.since) if view is not None else None
+        if told is not None:
+            return told
         update["last_known_good"] = stable
         stable = RevisionRole(revision=desired.revision, digest=desired.digest, approved_by=by)
         update["stable"] = stable

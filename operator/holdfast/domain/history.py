@@ -1,18 +1,29 @@
-"""How many decisions a revision keeps. What there is no room for stands in its ModelApproval, which never changes."""
+"""What a revision remembers: when it became the stable one, and the decisions on it.
+
+A decision that there is no room for stands in its ModelApproval, which never changes.
+"""
 
 import json
+from datetime import datetime
 from typing import Final
 
 from holdfast.api.decision import Decision
 from holdfast.api.reasons import Reason
 from holdfast.api.revision import DECISIONS_MAX
 from holdfast.domain import lookup
-from holdfast.domain.plan import Note
+from holdfast.domain.plan import Note, WriteRevisionStatus
 from holdfast.domain.snapshot import RevisionView, Snapshot
 
 _BYTES: Final = 384 * 1024
 """With the list of files (`holdfast.api.manifest`) the ModelRevision must fit into one request to etcd, which takes 1.5 MiB
 (etcd.io, "System limits")."""
+
+
+def promoted(view: RevisionView, now: datetime, *, since: datetime) -> WriteRevisionStatus | None:
+    """Return the write that says that a revision becomes the stable one; None if it says so since that time already."""
+    if view.status.promoted_at is not None and view.status.promoted_at >= since:
+        return None
+    return WriteRevisionStatus(revision=view.spec.number, status=view.status.model_copy(update={"promoted_at": max(now, since)}))
 
 
 def has_room(view: RevisionView, decision: Decision) -> bool:

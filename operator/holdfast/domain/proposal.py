@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from holdfast.api.decision import DecisionType
 from holdfast.api.deployment import Desired, ModelDeploymentStatus, Request, RequestState, RevisionRole
 from holdfast.api.reasons import Phase, Reason
 from holdfast.api.revision import ModelRevisionSpec, Render
@@ -81,20 +82,27 @@ def _desired(wanted: str, view: RevisionView) -> Desired:
 def restore(snapshot: Snapshot, desired: Desired) -> Transition | None:
     """Take up a deployment whose status was lost, if what it declares is what a person promoted last.
 
-    A re-created object with the same model serves again without a new approval; any other model waits for its owner.
+    A re-created object with the same model serves again without a new approval; any other model waits for its owner. So does one
+    that was in fallback: nothing but a person ends that.
     """
     status = snapshot.deployment.status
     if status.stable is not None or status.request is not None or status.candidate is not None or status.fallback is not None:
         return None
     promoted = [view for view in snapshot.revisions if view.status.promoted_at is not None]
     last = max(promoted, key=lambda view: (view.status.promoted_at, view.spec.number), default=None)
-    if last is None or last.spec.digest != desired.digest:
+    if last is None or last.spec.digest != desired.digest or _in_fallback(snapshot):
         return None
     role = RevisionRole(revision=last.spec.number, digest=last.spec.digest, approved_by=_approver(last))
     return Transition(
         status.model_copy(update={"desired": desired, "stable": role, "phase": Phase.STABLE}),
         (Note(type="Normal", reason=Reason.RESTORED, message=f"revision {role.revision} serves again; it was promoted before"),),
     )
+
+
+def _in_fallback(snapshot: Snapshot) -> bool:
+    taken = (decision for view in snapshot.revisions for decision in view.status.decisions or [])
+    latest = max(taken, key=lambda decision: decision.at, default=None)
+    return latest is not None and latest.decision is DecisionType.FALLBACK
 
 
 def _approver(view: RevisionView) -> str | None:

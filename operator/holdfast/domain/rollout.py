@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from holdfast.api.deployment import Candidate, ModelDeploymentStatus, RequestState, RevisionRole
 from holdfast.api.names import TOTAL_WEIGHT
 from holdfast.api.reasons import Phase, Reason
-from holdfast.domain import defaults, lookup, routing, weights
+from holdfast.domain import defaults, history, lookup, routing, weights
 from holdfast.domain.approvals import aborting
 from holdfast.domain.lookup import Transition
 from holdfast.domain.plan import Note, WriteRevisionStatus
@@ -162,8 +162,9 @@ def _promote(snapshot: Snapshot, now: datetime) -> Transition | WriteRevisionSta
     view = lookup.revision(snapshot, candidate.revision)
     if view is None or lookup.ready_replicas(snapshot, candidate.revision) == 0:
         return None
-    if view.status.promoted_at is None:
-        return WriteRevisionStatus(revision=candidate.revision, status=view.status.model_copy(update={"promoted_at": now}))
+    told = history.promoted(view, now, since=candidate.started_at)
+    if told is not None:
+        return told
     by = status.last_decision.by if status.last_decision is not None else None
     role = RevisionRole(revision=candidate.revision, digest=candidate.digest, approved_by=by)
     request = status.request

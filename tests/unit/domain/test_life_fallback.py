@@ -12,6 +12,21 @@ from model.world import World
 from unit.domain.life import ROLLOUT, arms, condition, decision, phase_of, soak
 
 
+def promote_again(world: World) -> None:
+    """Go back to the first revision by a request of its own."""
+    world.apply(spec("a", rollout=ROLLOUT))
+    world.settle()
+    decision(world, DecisionType.APPROVE, gate=Gate.START)
+    world.settle()
+    soak(world)
+    decision(world, DecisionType.APPROVE, gate=Gate.PROMOTE)
+    world.settle()
+    world.now += timedelta(seconds=31)
+    world.settle()
+    assert world.status.stable is not None
+    assert world.status.stable.revision == 1
+
+
 class TestFallback:
     def test_sends_everything_to_the_last_known_good_and_stays(self, second: World) -> None:
         decision(second, DecisionType.FALLBACK)
@@ -143,6 +158,49 @@ class TestIdentity:
         assert first.status.stable is not None
         assert first.status.stable.revision == 1
         assert arms(first) == {"1": 10000}
+
+    def test_what_was_promoted_last_is_taken_up_and_not_what_was_new_last(self, second: World) -> None:
+        """The owner went back to the first revision; the second is known to be worse."""
+        promote_again(second)
+        second.status = type(second.status)()
+        second.settle()
+        assert second.status.stable is not None
+        assert second.status.stable.revision == 1
+
+    def test_what_the_owner_went_back_from_needs_a_new_approval(self, second: World) -> None:
+        promote_again(second)
+        second.status = type(second.status)()
+        second.apply(spec("b", rollout=ROLLOUT))
+        second.settle()
+        assert phase_of(second) is Phase.AWAITING_APPROVAL
+        assert arms(second) == {}
+
+    def test_what_a_person_resumed_to_is_what_is_taken_up(self, second: World) -> None:
+        decision(second, DecisionType.FALLBACK)
+        second.settle()
+        second.apply(spec("a", rollout=ROLLOUT))
+        second.now += timedelta(seconds=5)
+        second.settle()
+        decision(second, DecisionType.RESUME)
+        second.settle()
+        second.status = type(second.status)()
+        second.apply(spec("b", rollout=ROLLOUT))
+        second.settle()
+        assert phase_of(second) is Phase.AWAITING_APPROVAL
+        second.status = type(second.status)()
+        second.apply(spec("a", rollout=ROLLOUT))
+        second.settle()
+        assert second.status.stable is not None
+        assert second.status.stable.revision == 1
+
+    def test_what_a_person_fell_back_from_is_not_taken_up(self, second: World) -> None:
+        """Nothing but a person ends a fallback, the loss of the object that it was in force on included."""
+        decision(second, DecisionType.FALLBACK)
+        second.settle()
+        second.status = type(second.status)()
+        second.settle()
+        assert phase_of(second) is Phase.AWAITING_APPROVAL
+        assert arms(second) == {}
 
     def test_a_settled_world_is_not_written_again(self, second: World) -> None:
         before = second.writes
