@@ -1,6 +1,7 @@
 """The chart as Helm renders and installs it, and the manifests made from it."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import yaml
 from apiserver.manifests import changed, deployment, path_of
 from apiserver.rest import Rest
 from apiserver.world import CHART, HOME, IMAGES, World, at, eventually, helm
+from holdfast.settings import OperatorSettings
 from testbed import Testbed
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +73,27 @@ def test_the_hubs_token_is_a_file(bed: Testbed) -> None:
     assert "HOLDFAST_HUB_TOKEN_FILE" not in variables(rendered(bed))
 
 
+def test_what_opens_registries_is_a_file_and_their_mirrors_are_told(bed: Testbed) -> None:
+    mirrors = {"docker.io": ["https://m.example/v2/hub", "http://10.0.0.5:5000"]}
+    servers = {"registry.gitlab.example": "gitlab.example"}
+    documents = rendered(
+        bed,
+        "--set=registries.credentialsSecret.name=reader",
+        f"--set-json=registries.mirrors={json.dumps(mirrors)}",
+        f"--set-json=registries.tokenServers={json.dumps(servers)}",
+    )
+    settings = OperatorSettings.from_environment(variables(documents))
+    assert settings.registry_mirrors == {name: tuple(urls) for name, urls in mirrors.items()}
+    assert settings.registry_token_servers == servers
+    folder = "/var/run/secrets/holdfast/registries"
+    assert str(settings.registry_credentials_file) == f"{folder}/config.json"
+    secret = {"secretName": "reader", "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
+    assert {"name": "registry-credentials", "secret": secret} in pod_of(documents)["volumes"]
+    mount = {"name": "registry-credentials", "mountPath": folder, "readOnly": True}
+    assert mount in pod_of(documents)["containers"][0]["volumeMounts"]
+    assert not [name for name in variables(rendered(bed)) if "REGISTRY" in name]
+
+
 def test_an_operator_of_some_namespaces_has_rights_in_those_only(bed: Testbed) -> None:
     documents = rendered(bed, "--set=namespaces={team-a,team-b}")
     assert variables(documents)["HOLDFAST_NAMESPACES"] == "team-a,team-b"
@@ -106,7 +129,7 @@ def test_the_operators_pod_is_restricted(world: World) -> None:
     world.root.post("/api/v1/namespaces", namespace).must()
     account = "/api/v1/namespaces/strict/serviceaccounts/default"
     eventually(lambda: world.root.get(account).ok or None, "a service account")
-    values = "--set=hub.tokenSecret.name=hub"
+    values = "--set=hub.tokenSecret.name=hub,registries.credentialsSecret.name=reader"
     spec = {**pod_of(rendered(world.bed, values)), "serviceAccountName": "default"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator", "namespace": "strict"}, "spec": spec}
     world.root.post(at("pods", namespace="strict"), pod, dryRun="All").must()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from holdfast import __version__
 from holdfast.settings import OperatorSettings
@@ -58,6 +59,14 @@ def test_every_value_is_described() -> None:
         {"image": {"repository": "registry.example/holdfast", "digest": ZEROS, "tag": "v1"}},
         {"gatewayImage": {"repository": "registry.example/envoy", "digest": "latest"}},
         {"hub": {"endpoint": "https://hub.example/"}},
+        {"registries": {"credentials": {"name": "a"}}},
+        {"registries": {"mirrors": {"docker.io": "https://m.example"}}},
+        {"registries": {"mirrors": {"docker.io": []}}},
+        {"registries": {"mirrors": {"docker.io": ["m.example"]}}},
+        {"registries": {"mirrors": {"docker.io": ["https://me:word@m.example"]}}},
+        {"registries": {"mirrors": {"docker.io": ["https://m.example/?a"]}}},
+        {"registries": {"mirrors": {"https://docker.io": ["https://m.example"]}}},
+        {"registries": {"tokenServers": {"a.example": "https://b.example"}}},
         {"namespaces": ["Team A"]},
         {"namespaces": ["a", "a"]},
         {"guards": {"enabled": "yes"}},
@@ -70,6 +79,29 @@ def test_every_value_is_described() -> None:
 )
 def test_refuses(values: dict[str, object]) -> None:
     assert complaints(**values)
+
+
+def test_takes_mirrors_as_containerd_has_them() -> None:
+    mirrors = {
+        "docker.io": ["https://m.example", "http://10.0.0.5:5000/v2/hub"],
+        "registry.example:5000": ["https://m.example/a"],
+    }
+    assert complaints(registries={"mirrors": mirrors, "tokenServers": {"a.example": "b.example:8443"}}) == []
+
+
+@pytest.mark.parametrize(
+    "mirror",
+    ["https://m.example", "http://10.0.0.5:5000/v2/hub", "m.example", "https://me:word@m.example", "https://m.example?a"],
+)
+def test_the_schema_and_the_operator_take_the_same_mirrors(mirror: str) -> None:
+    taken = not complaints(registries={"mirrors": {"docker.io": [mirror]}})
+    try:
+        images = {"weights_image": f"r.example/h@{ZEROS}", "gateway_image": f"r.example/h@{ZEROS}"}
+        OperatorSettings.model_validate(images | {"registry_mirrors": {"docker.io": [mirror]}})
+    except ValidationError:
+        assert not taken
+    else:
+        assert taken
 
 
 def test_the_chart_has_the_version_of_the_program() -> None:

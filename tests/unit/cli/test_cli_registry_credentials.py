@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.sources.registry_credentials import credentials_for
+from holdfast.sources.registry_credentials import credentials_for, credentials_in
 from holdfast.sources.registry_errors import RegistryForbiddenError
 
 
@@ -88,3 +88,31 @@ def test_a_helper_is_a_name_and_never_a_path(tmp_path: Path) -> None:
     _helper(tmp_path, "test", "touch " + str(tmp_path / "ran"))
     assert credentials_for("ghcr.io", "lab/engine", _config(tmp_path, {"credsStore": "x/../docker-credential-test"})) is None
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_entry_for_a_part_of_a_registry_comes_before_that_of_the_whole(tmp_path: Path) -> None:
+    auths = {"ghcr.io": _auth("me:all"), "ghcr.io/lab": _auth("me:lab"), "ghcr.io/lab/engine": _auth("me:engine")}
+    environ = _config(tmp_path, {"auths": auths})
+    for repository, password in (("lab/engine", "engine"), ("lab/engine/x", "engine"), ("lab/other", "lab"), ("labs", "all")):
+        found = credentials_for("ghcr.io", repository, environ)
+        assert found is not None
+        assert found.password == password
+
+
+def test_a_mounted_secret_is_read_without_helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _helper(tmp_path, "test", "touch " + str(tmp_path / "ran"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    path = tmp_path / "secret.json"
+    path.write_text(
+        json.dumps({"credsStore": "test", "credHelpers": {"quay.io": "test"}, "auths": {"ghcr.io": _auth("me:word")}})
+    )
+    assert credentials_in(path, "quay.io", "lab/engine") is None
+    assert not (tmp_path / "ran").exists()
+    found = credentials_in(path, "ghcr.io", "lab/engine")
+    assert found is not None
+    assert found.password == "word"
+
+
+def test_without_a_secret_there_are_no_credentials(tmp_path: Path) -> None:
+    assert credentials_in(None, "ghcr.io", "lab/engine") is None
+    assert credentials_in(tmp_path / "absent.json", "ghcr.io", "lab/engine") is None

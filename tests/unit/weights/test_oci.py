@@ -141,6 +141,29 @@ def test_a_mirror_is_asked_instead(pod: Pod, registry: RegistryStandIn) -> None:
     assert pod.served() == CONTENT
 
 
+def test_a_mirror_is_given_the_credentials_of_its_own_name_and_no_others(
+    pod: Pod, registry: RegistryStandIn, tmp_path: Path
+) -> None:
+    """It has the repository below a prefix, as a proxy of several registries has."""
+    layers = ((RAW, data, {"org.cncf.model.filepath": path}) for path, data in FILLED.items())
+    digest = registry.push_layers(f"proxy/{MODEL}", *layers)
+    point(pod, f"registry.invalid/{MODEL}@{digest}")
+    registry.access, registry.credentials = "token", ("mirror", "very-secret")
+    options = (f"--mirror={registry.url}/v2/proxy", f"--registry-credentials={tmp_path / 'config.json'}")
+
+    def fetch(host: str) -> int:
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"username": "mirror", "password": "very-secret"}}}))
+        return pod.fetch(*options).status
+
+    assert fetch("registry.invalid") == 4
+    assert registry.authorizations == []
+    assert fetch(f"{registry.host}/proxy") == 0
+    assert pod.served() == CONTENT
+    assert {path for path in registry.paths if path.startswith("/token")} == {
+        f"/token?scope=repository:proxy/{MODEL}:pull&service=stand-in"
+    }
+
+
 def test_other_bytes_of_a_raw_layer_never_become_an_entry(pod: Pod, registry: RegistryStandIn) -> None:
     point(pod, raw(registry))
     for digest, data in registry.blobs.items():
