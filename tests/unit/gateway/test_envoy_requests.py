@@ -78,6 +78,16 @@ async def test_the_body_arrives_as_it_was_sent(bench: Bench) -> None:
     assert bench.engines[1].bodies == [body]
 
 
+async def test_a_model_that_the_engine_does_not_serve_is_its_own_answer_marked_with_the_revision(bench: Bench) -> None:
+    """The gateway reads no bodies: the engine knows best which names it has (model and adapters), and says so once."""
+    await serving(bench)
+    bench.engines[1].status = 404
+    answer = await bench.gateway.ask(data=chat(model="gpt-5"))
+    assert (answer.status, answer.json()) == (404, {"error": "told to fail"})
+    assert (answer.revision, answer.served_by) == ("1", "stable")
+    assert len(bench.engines[1].seen) == 1
+
+
 async def test_clients_cannot_speak_for_the_gateway(bench: Bench) -> None:
     await serving(bench)
     mine = {"x-holdfast-external": f"{NAME}/desk", "X-Holdfast-Revision": "9", "x-envoy-max-retries": "0"}
