@@ -13,9 +13,9 @@ from typing import Final
 
 from holdfast.api import names
 from holdfast.api.names import Key
-from holdfast.api.reasons import ConditionType
+from holdfast.api.reasons import ConditionType, Reason
 from holdfast.cluster import kinds
-from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, Failure, NotFound, Transient
+from holdfast.cluster.errors import RETRY_REJECTED, RETRY_WAITING, Conflict, Failure, NotFound, Rejected, Transient
 from holdfast.cluster.port import Cluster, Manifest
 from holdfast.controller.children import Children, Matched, Owner
 from holdfast.controller.mirror import Mirror
@@ -28,10 +28,10 @@ from holdfast.controller.snapshots import Blind, Snapshots
 from holdfast.controller.upstream import UpstreamWatch
 from holdfast.controller.writer import Writer
 from holdfast.controller.writes import Writes
-from holdfast.domain import drift, egress, retention
+from holdfast.domain import conditions, drift, egress, retention
 from holdfast.domain.plan import Plan
 from holdfast.domain.proposal import current_desired
-from holdfast.domain.snapshot import DeploymentView, Snapshot
+from holdfast.domain.snapshot import DeploymentView, Snapshot, Stopped
 from holdfast.domain.verification import untold
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ class Reconciler:
         self._decide = decide
         self._observer = observer
         self._matched: dict[Key, Matched] = {}
-        self._failed: set[Key] = set()
-        """Where the last visit ended in a bug."""
+        self._stopped: dict[Key, Stopped] = {}
+        """What ended the last visit, where it did not come to its end."""
 
     async def reconcile(self, key: Key) -> None:
         """Do what is to be done about one ModelDeployment now, and queue it for when there is more.
@@ -96,13 +96,15 @@ class Reconciler:
         """
         try:
             await self._visit(key)
+        except Rejected as rejection:
+            await self._tell_why(key, Stopped(reason=Reason.CHILD_REFUSED, message=str(rejection)))
+            raise
         except Failure:
             raise
         except Exception:
-            await self._tell_of_bug(key)
+            await self._tell_why(key, conditions.BUG, event=True)
             raise
-        if key in self._failed:
-            self._failed.discard(key)
+        if self._stopped.pop(key, None) is not None:
             self._queue.add(key)  # the status is still to say so
 
     async def _visit(self, key: Key) -> None:
@@ -132,19 +134,19 @@ class Reconciler:
         raise Transient(told, retry_after=_RESTLESS)
 
     def _look(self, key: Key) -> Snapshot | Unreadable | Blind | None:
-        return self._snapshots.build(key, self._matched.get(key, Matched()), failed=key in self._failed)
+        return self._snapshots.build(key, self._matched.get(key, Matched()), stopped=self._stopped.get(key))
 
-    async def _tell_of_bug(self, key: Key) -> None:
+    async def _tell_why(self, key: Key, why: Stopped, *, event: bool = False) -> None:
         """Tell where people look, and once: the next visit finds it in the status and the log has the details.
 
         What is decided from then on says the same, until a visit gets through: so nothing is written again and again.
         """
-        told_before = key in self._failed
-        self._failed.add(key)
+        told_before = self._stopped.get(key) == why
+        self._stopped[key] = why
         deployment = self._mirror.deployment(key)
         if isinstance(deployment, DeploymentView):
             with contextlib.suppress(Failure):  # it is tried again with everything else
-                await self._writes.tell_of_bug(deployment, self._cluster.now(), event=not told_before)
+                await self._writes.tell(deployment, why, self._cluster.now(), event=event and not told_before)
 
     async def _step(self, key: Key, snapshot: Snapshot) -> Plan | None:
         """Do one thing; return the plan if nothing was left to do."""
@@ -213,8 +215,8 @@ class Reconciler:
         What stands in a child's way is known in memory only; `plan.engines` follows from what is persisted, so acting on it
         before a write is safe.
         """
-        conditions = snapshot.deployment.status.conditions or []
-        return key not in self._matched and any(condition.type is ConditionType.STALLED for condition in conditions)
+        told = snapshot.deployment.status.conditions or []
+        return key not in self._matched and any(condition.type is ConditionType.STALLED for condition in told)
 
     async def _match(self, key: Key, snapshot: Snapshot, plan: Plan) -> Matched:
         deployment = snapshot.deployment
@@ -304,7 +306,7 @@ class Reconciler:
         self._resolutions.release(key)
         self._upstream.release(key)
         self._matched.pop(key, None)
-        self._failed.discard(key)
+        self._stopped.pop(key, None)
         self._writes.forget(key)
         self._queue.forget(key)
         self._observer.deployment(key, None)

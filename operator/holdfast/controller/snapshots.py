@@ -12,7 +12,7 @@ from holdfast.controller.ports import Gateways
 from holdfast.controller.records import LiveObject, Unreadable
 from holdfast.controller.resolutions import Resolutions
 from holdfast.controller.upstream import UpstreamWatch
-from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, RevisionView, Settings, Snapshot
+from holdfast.domain.snapshot import ApprovalView, DeploymentView, EngineView, RevisionView, Settings, Snapshot, Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Snapshots:
         self._resolutions = resolutions
         self._settings = settings
 
-    def build(self, key: Key, matched: Matched, *, failed: bool = False) -> Snapshot | Unreadable | Blind | None:
+    def build(self, key: Key, matched: Matched, *, stopped: Stopped | None = None) -> Snapshot | Unreadable | Blind | None:
         """Return the snapshot of a ModelDeployment, None if there is none.
 
         Args:
             key: the ModelDeployment.
             matched: what came of making its children match last.
-            failed: whether the last visit ended in a bug of ours.
+            stopped: what ended the last visit before its time.
         """
         deployment = self._mirror.deployment(key)
         if deployment is None or isinstance(deployment, Unreadable):
@@ -67,7 +67,7 @@ class Snapshots:
             resolution=self._resolutions.find(key, deployment.spec.model) if deployment.spec is not None else None,
             conflicts=tuple(text for _, text in matched.conflicts),
             refused=(*(text for _, text in matched.refused), *self._gateways.problems(key)),
-            failed=failed,
+            stopped=stopped,
         )
 
     def owned(self, deployment: DeploymentView) -> list[LiveObject]:

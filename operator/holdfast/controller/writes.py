@@ -8,7 +8,7 @@ from holdfast.api.approval import ApprovalState
 from holdfast.api.decision import DecisionType, Gate
 from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.names import Key, revision_name
-from holdfast.api.reasons import ConditionType, Phase, Reason
+from holdfast.api.reasons import ConditionType, Phase
 from holdfast.cluster import kinds
 from holdfast.cluster.errors import AlreadyExists, Conflict, Rejected
 from holdfast.cluster.events import Recorder, Regarding
@@ -18,7 +18,7 @@ from holdfast.controller.writer import Writer
 from holdfast.domain import conditions
 from holdfast.domain.drift import Drift
 from holdfast.domain.plan import CreateRevision, Note, SettleApproval, Write, WriteRevisionStatus, WriteStatus
-from holdfast.domain.snapshot import DeploymentView, Meta, PodView, Snapshot
+from holdfast.domain.snapshot import DeploymentView, Meta, PodView, Snapshot, Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -83,18 +83,16 @@ class Writes:
         told = "way out closed" if pod.way_out else "way out opened"
         logger.info(told, extra={"deployment": meta.key, "pod": pod.name})
 
-    async def tell_of_bug(self, deployment: DeploymentView, now: datetime, *, event: bool) -> None:
-        """Say in the status of a ModelDeployment that Holdfast itself failed on it, and in an Event if it is news.
+    async def tell(self, deployment: DeploymentView, why: Stopped, now: datetime, *, event: bool) -> None:
+        """Say in the status of a ModelDeployment what ended a visit, and in an Event if that is wanted.
 
         Raises:
             Failure: it did not happen, or (Transient) perhaps did.
         """
-        meta, status = deployment.meta, conditions.failed(deployment, now)
+        meta, status = deployment.meta, conditions.stopped(deployment, why, now)
         regarding = Regarding(kind=kinds.MODEL_DEPLOYMENT, key=meta.key, uid=meta.uid, resource_version=meta.resource_version)
         if event:
-            await self._recorder.record(
-                regarding, [Note(type="Warning", reason=Reason.INTERNAL_ERROR, message=conditions.FAILED)]
-            )
+            await self._recorder.record(regarding, [Note(type="Warning", reason=why.reason, message=why.message)])
         if status != deployment.status:
             await self._put(kinds.MODEL_DEPLOYMENT, meta, status.wire(), by=meta.key)
 

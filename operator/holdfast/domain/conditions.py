@@ -11,7 +11,7 @@ from holdfast.api.deployment import Condition, ModelDeploymentStatus, RequestSta
 from holdfast.api.reasons import ConditionType, Phase, Reason
 from holdfast.domain import drift, lookup, proposal, routing, upstream, weights
 from holdfast.domain.rollout import next_wake
-from holdfast.domain.snapshot import DeploymentView, ResolutionFailed, Snapshot, WeightsState
+from holdfast.domain.snapshot import DeploymentView, ResolutionFailed, Snapshot, Stopped, WeightsState
 
 _WORKING = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING, Phase.DRAINING, Phase.ABORTING})
 _UNRESOLVED = frozenset(
@@ -23,16 +23,16 @@ _UNRESOLVED = frozenset(
         Reason.INVALID_SPEC,
     }
 )
-FAILED: Final = "Holdfast failed on this object and tries again; what serves goes on. The operator's log has the details"
+BUG: Final = Stopped(
+    reason=Reason.INTERNAL_ERROR,
+    message="Holdfast failed on this object and tries again; what serves goes on. The operator's log has the details",
+)
 
 
 class _Finding(NamedTuple):
     status: Literal["True", "False", "Unknown"]
     reason: Reason
     message: str
-
-
-_BUG: Final = _Finding("True", Reason.INTERNAL_ERROR, FAILED)
 
 
 def observe(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) -> ModelDeploymentStatus:
@@ -71,12 +71,14 @@ def observe(snapshot: Snapshot, status: ModelDeploymentStatus, now: datetime) ->
     return status.model_copy(update={"conditions": conditions, "message": _message(snapshot, status)[:1024]})
 
 
-def failed(deployment: DeploymentView, now: datetime) -> ModelDeploymentStatus:
-    """Return the status with nothing changed but that it says that Holdfast itself failed, when nothing could be decided."""
+def stopped(deployment: DeploymentView, why: Stopped, now: datetime) -> ModelDeploymentStatus:
+    """Return the status with nothing changed but that it says what ended the visit, when perhaps nothing can be decided."""
     status = deployment.status
     others = [condition for condition in status.conditions or [] if condition.type is not ConditionType.STALLED]
     before = next((condition for condition in status.conditions or [] if condition.type is ConditionType.STALLED), None)
-    stalled = _condition(ConditionType.STALLED, _BUG, before, deployment.meta.generation, now)
+    stalled = _condition(
+        ConditionType.STALLED, _Finding("True", why.reason, why.message), before, deployment.meta.generation, now
+    )
     return status.model_copy(update={"conditions": [*others, stalled]})
 
 
@@ -212,8 +214,8 @@ def _reconciling(status: ModelDeploymentStatus) -> _Finding | None:
 
 
 def _stalled(snapshot: Snapshot, status: ModelDeploymentStatus) -> _Finding | None:
-    if snapshot.failed:
-        return _BUG
+    if snapshot.stopped is not None:
+        return _Finding("True", snapshot.stopped.reason, snapshot.stopped.message)
     if snapshot.deployment.invalid is not None:
         return _Finding("True", Reason.INVALID_SPEC, snapshot.deployment.invalid)
     if snapshot.conflicts:

@@ -215,6 +215,14 @@ class RepositoryMissing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What keeps everything but decisions of people from going on: a bug of ours, or a refusal of the API server."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the operator itself brings into a new revision."""
 
@@ -246,5 +254,5 @@ class Snapshot:
     """Names of objects that stand where a child belongs and are not ours."""
     refused: tuple[str, ...] = ()
     """What the API server says about children that it does not accept, such as an exceeded quota."""
-    failed: bool = False
-    """Whether the last visit ended in a bug of ours."""
+    stopped: Stopped | None = None
+    """What ended the last visit; None if it came to its end."""

@@ -200,3 +200,29 @@ async def test_a_refusal_in_other_words_each_time_is_tried_once_a_minute_and_no_
     assert len(cluster.writes()) - before <= 20
     assert "Transient" not in process.outcomes
     assert f"request {refused - 1}" in str(status(cluster)["conditions"]), "what is told is at most a minute old"
+
+
+async def test_a_refused_revision_is_told_where_people_look_and_holds_nobody_up(cluster: FakeCluster) -> None:
+    """As by a quota of objects: a new revision is made of each model that anybody proposes."""
+    process = await serving(cluster)
+    refusing = True
+
+    def refuse(call: Call) -> None:
+        if refusing and (call.verb, call.kind) == ("create", kinds.MODEL_REVISION):
+            cluster.inject("before", Rejected("exceeded quota: revisions"), verb="create", kind=kinds.MODEL_REVISION)
+
+    cluster.before_call = refuse
+    declare(cluster, "b", fallback={"external": [{"name": "provider", "url": "https://api.example/v1"}]})
+    await process.settle(run_engines)
+    stalled = [each["message"] for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
+    assert stalled == ["exceeded quota: revisions"]
+    before = [call for call in cluster.writes() if call.kind is kinds.MODEL_DEPLOYMENT]
+    for _ in range(5):
+        cluster.advance(61)
+        await process.settle(run_engines)
+    assert [call for call in cluster.writes() if call.kind is kinds.MODEL_DEPLOYMENT] == before
+    refusing = False
+    cluster.advance(61)
+    await process.settle(run_engines)
+    assert "Stalled=ChildRefused" not in texts(cluster)
+    assert status(cluster)["phase"] == "AwaitingApproval"
