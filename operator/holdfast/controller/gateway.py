@@ -36,6 +36,8 @@ _UNSEEN_SECONDS: Final = 0.1
 """Between looks while a published route was not seen in every pod."""
 _WAITING_SECONDS: Final = 0.25
 """Between looks while a route waits for its endpoints."""
+_SILENT_SECONDS: Final = 2.0
+"""Between looks while a pod in service does not answer: each of them takes a worker until the pod is given up."""
 _CALM_SECONDS: Final = 10.0
 """Between looks while nothing is to come."""
 _ROUNDS: Final = 4
@@ -254,7 +256,9 @@ class GatewayReconciler:
 
     def _rest(self, key: GatewayKey, known: _Known, plan: GatewayPlan) -> None:
         """Queue the next visit."""
-        if plan.unobserved:
+        if plan.unobserved and any(pod.ready and pod.uid in known.pods.silent for pod in known.pods.pods):
+            self._queue.add_after(key, _SILENT_SECONDS)
+        elif plan.unobserved:
             self._queue.add_after(key, _UNSEEN_SECONDS, Priority.HIGH)
         elif plan.waiting:
             self._queue.add_after(key, _WAITING_SECONDS, Priority.HIGH)

@@ -208,6 +208,26 @@ async def test_a_pod_that_falls_silent_keeps_what_it_said() -> None:
     assert observed(view, {"1": 10000})
 
 
+async def test_a_pod_that_does_not_answer_keeps_no_worker_from_other_gateways() -> None:
+    """Each look at it lasts until it is given up, and a zone that is lost has many."""
+    namespace = await serving()
+    namespace.envoys["a"].silent = True
+    namespace.clock.time += 10
+    namespace.queued()
+    for _ in range(3):
+        await namespace.visit()
+        due = namespace.queue.next_due()
+        assert due is not None
+        assert due - namespace.clock.time >= 2
+        namespace.clock.time = due
+        namespace.queued()
+    namespace.envoys["a"].silent = False
+    await namespace.visit()
+    due = namespace.queue.next_due()
+    assert due is not None
+    assert due - namespace.clock.time == 10
+
+
 async def test_a_deployment_hears_of_its_own_news_only() -> None:
     namespace = Namespace()
     namespace.deployment(status(stable=1))
