@@ -57,6 +57,8 @@ class RegistryAccess:
     """URL of the one server that is asked, whichever the registry."""
     token_servers: Mapping[str, str] = field(default_factory=dict)
     """HOST or HOST:PORT, by registry, of token servers that get its credentials though they are elsewhere."""
+    advice: str = "give credentials that open it"
+    """What to do where a registry wants other credentials."""
     for_strangers: bool = False
     """Whether somebody else than the owner of the credentials writes the references. Then nobody is asked over plain http but a
     mirror that was declared so, credentials stay at the registry and its declared token server, and what they do not open sounds

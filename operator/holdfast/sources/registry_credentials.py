@@ -26,7 +26,10 @@ _HELPER = re.compile(r"[A-Za-z0-9_.-]+")
 
 def access_of_user(environ: Mapping[str, str]) -> RegistryAccess:
     """Return how the user's container tools reach registries."""
-    return RegistryAccess(credentials=lambda registry, repository: credentials_for(registry, repository, environ))
+    return RegistryAccess(
+        credentials=lambda registry, repository: credentials_for(registry, repository, environ),
+        advice="log in with a container tool that writes ~/.docker/config.json, or name an image by its digest",
+    )
 
 
 def credentials_for(registry: str, repository: str, environ: Mapping[str, str]) -> Credentials | None:

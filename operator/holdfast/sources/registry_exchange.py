@@ -169,7 +169,7 @@ class Exchange:
             offered = "with these credentials" if self._offered else "without credentials"
             return RegistryForbiddenError(
                 f"the registry {registry} does not show {name} {offered} (HTTP {status}): it is private or does "
-                "not exist; log in with a container tool that writes ~/.docker/config.json, or name the image by its digest"
+                f"not exist; {self._access.advice}"
             )
         if status == 429:
             when = f"; try again in {retry_after} s" if retry_after and retry_after.isdecimal() else "; try again later"

@@ -44,7 +44,11 @@ def bring(
     from holdfast.weights.archives import Archives
 
     try:
-        registries = RegistryAccess(credentials=partial(credentials_in, access.registry_credentials), instead=access.mirror)
+        registries = RegistryAccess(
+            credentials=partial(credentials_in, access.registry_credentials),
+            instead=access.mirror,
+            advice="name a Secret that opens it in serving.registryCredentials",
+        )
         artifact = OciArtifact(origin.reference, registries)
         layers = artifact.layers()
     except HubError as error:

@@ -129,6 +129,7 @@ def test_a_private_artifact_is_opened_by_the_users_login(
     name = f"oci://{registry.host}/{REPOSITORY}@{digest}"
     refused = bare_cli("pin", name, "--image", ENGINE)
     assert (refused.code, refused.out) == (5, "")
+    assert "log in with a container tool that writes ~/.docker/config.json" in refused.err
     logged_in(home, registry, "very-secret")
     assert pinned(bare_cli, name, "--files")["source"]["oci"]["files"]
     assert "very-secret" not in refused.err

@@ -126,7 +126,9 @@ def test_credentials_come_from_the_file_and_show_nowhere(pod: Pod, registry: Reg
     point(pod, raw(registry))
     login = base64.b64encode(b"team:very-secret").decode()
     registry.access, registry.credentials = "token", ("team", "very-secret")
-    assert pod.fetch().status == 4
+    refused = pod.fetch()
+    assert refused.status == 4
+    assert "name a Secret that opens it in serving.registryCredentials" in refused.message
     (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: {"username": "team", "password": "very-secret"}}}))
     outcome = pod.fetch(f"--registry-credentials={tmp_path / 'config.json'}")
     assert outcome.status == 0
