@@ -25,7 +25,7 @@ HOSTILE = [
     "--model=other/model",
     "--revis=main",
     "--trust-remote-code",
-    "--trust-request",
+    "--trust-request-ch",
     "--load-format=auto",
     "--hf-overrides={}",
     "--hf-overrides.architectures+=Other",
