@@ -80,10 +80,9 @@ class RegistryAccess:
         return (*(mirror_address(url, reference.repository) for url in mirrors), own)
 
     def may_get_credentials(self, host: str, address: Address) -> bool:
-        """Whether a token server, as HOST or HOST:PORT, may be given the credentials for an address."""
-        if host == urlsplit(address.url).netloc or not self.for_strangers:
-            return True
-        return host in (_TOKEN_SERVERS.get(address.registry), self.token_servers.get(address.registry))
+        """Whether a token server elsewhere, as HOST or HOST:PORT, may be given the credentials for an address."""
+        declared = (_TOKEN_SERVERS.get(address.registry), self.token_servers.get(address.registry))
+        return not self.for_strangers or host in declared
 
 
 def mirror_address(mirror: str, repository: str) -> Address:

@@ -116,7 +116,7 @@ class Exchange:
             raise RegistryForbiddenError(
                 f"the registry {self.address.registry} wants credentials over {ascii(realm)[1:-1]}, which is not https"
             )
-        if credentials is not None and not self._access.may_get_credentials(target.netloc, self.address):
+        if credentials is not None and not same and not self._access.may_get_credentials(target.netloc, self.address):
             raise RegistryForbiddenError(
                 f"the registry {self.address.registry} sends for a token to {ascii(target.netloc)[1:-1]}, which is not declared"
                 " as its token server"

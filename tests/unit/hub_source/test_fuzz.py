@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,7 +21,10 @@ from holdfast.sources.hub_client import Description, HubClient, RepositoryFile
 from holdfast.sources.hub_errors import HubError
 from holdfast.sources.hub_records import front_matter
 from holdfast.sources.hub_resolution import resolve
-from holdfast.sources.registry_access import RegistryAccess
+from holdfast.sources.registry import resolve_image
+from holdfast.sources.registry_access import Credentials, RegistryAccess
+from holdfast.sources.registry_errors import RegistryError
+from holdfast.sources.registry_reference import parse_reference
 from unit.registry import RAW, TITLE, RegistryStandIn
 
 COMMIT = "a" * 40
@@ -148,3 +152,36 @@ def test_any_manifest_of_a_registry_is_a_list_or_an_error(registry: RegistryStan
         json.dumps(answer.source.wire())
     else:
         assert str(answer)
+
+
+TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30)
+URLS = (
+    st.sampled_from(["{url}/token", "https://[", "http://127.0.0.1:1/token", "//", "x:y", "{url}:99999/t", "http://a@b@c/"])
+    | TEXT
+)
+CHALLENGES = TEXT | st.builds('{} {}="{}",service="stand-in"'.format, st.sampled_from(["Bearer", "Basic", "bearer"]), TEXT, URLS)
+CHALLENGES |= st.builds('Bearer realm="{}",service="{}"'.format, URLS, TEXT)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(
+    challenge=CHALLENGES,
+    redirect=st.none() | URLS.filter(lambda url: "{url}" not in url),
+    token=st.binary(max_size=30) | JSON.map(lambda value: json.dumps({"token": value}).encode()),
+    for_strangers=st.booleans(),
+)
+@example(challenge='Bearer realm="{url}/token",service="stand-in"', redirect=None, token=b"[" * 30, for_strangers=False)
+def test_whatever_a_registry_wants_is_done_or_an_error(
+    registry: RegistryStandIn, challenge: str, redirect: str | None, token: bytes, for_strangers: bool
+) -> None:
+    how = RegistryAccess(credentials=lambda *_: Credentials(username="me", password="secret"), for_strangers=for_strangers)
+    reference = parse_reference(f"registry.invalid/lab/engine@{registry.push('lab/engine', 'v1')}")
+    how = replace(how, mirrors={"registry.invalid": [registry.url]})
+    registry.access, registry.credentials = "token", ("other", "secret")
+    registry.challenge, registry.redirect, registry.token_body = challenge.replace("{url}", registry.url), redirect, token
+    try:
+        asyncio.run(resolve_image(reference, how))
+    except RegistryError as error:
+        assert "secret" not in str(error)  # noqa: PT017 # both outcomes are right
+    finally:
+        registry.access, registry.challenge, registry.redirect, registry.token_body = "open", None, None, None

@@ -134,6 +134,34 @@ async def test_a_token_server_is_not_asked_with_what_another_registry_declared(
     assert tokens.authorizations == []
 
 
+@pytest.mark.parametrize("realm", ["https://{host}/token", "https://{host}/token?account=x", "HTTPS://{upper}/token"])
+async def test_a_token_server_at_the_registry_itself_gets_them(private: RegistryStandIn, secret: Secret, realm: str) -> None:
+    digest = private.push("lab/engine", "v1")
+    private.realm = realm.format(host=private.host, upper=private.host.upper())
+    assert (await resolve_image(parse_reference(reference(private.host, digest)), access(secret(private.host)))).platforms
+
+
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "https://{host}@tokens.example:{port}/token",
+        "https://{host}.tokens.example:{port}/token",
+        "https://tokens.example:{port}/token?{host}",
+        "https://tokens.example:{port}\\@{host}/token",
+        "https://{name}:{port}/token",
+    ],
+)
+async def test_a_token_server_that_looks_like_the_registry_gets_nothing(
+    start: Start, private: RegistryStandIn, secret: Secret, realm: str
+) -> None:
+    tokens = start("tokens.example")
+    digest = private.push("lab/engine", "v1")
+    name = private.host.partition(":")[0]
+    private.realm = realm.format(host=private.host, name=name, port=tokens.port)
+    await refusal(reference(private.host, digest), access(secret(private.host, tokens.host)))
+    assert tokens.authorizations == []
+
+
 @pytest.mark.parametrize(
     "realm", ["http://127.0.0.1:1/token", "http://tokens.example/token", "file:///etc/passwd", "https://[", "x"]
 )
