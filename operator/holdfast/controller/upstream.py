@@ -249,7 +249,8 @@ class UpstreamWatch:
             self._schedule(name, repository, self._time() if at_once else turn)
         elif not repository.failures:
             seen = repository.found
-            news = isinstance(seen, RepositorySeen) and not wish.commits <= seen.commits.keys()
+            # After a restart nothing was seen yet, and what others were told long ago does not answer this one.
+            news = at_once if seen is None else isinstance(seen, RepositorySeen) and not wish.commits <= seen.commits.keys()
             self._schedule(name, repository, min(repository.due, self._time() if news else turn))
 
     def _drop(self, key: Key, name: str) -> None:

@@ -237,6 +237,13 @@ class TestTurns:
         await bench.play(60)
         assert len(bench.hub.looks) == 2
 
+    async def test_a_deployment_that_is_new_after_a_restart_is_not_left_waiting_by_an_older_one(self, bench: Bench) -> None:
+        bench.watch.want(key(1), snapshot(1, checked=True))
+        bench.watch.want(key(2), snapshot(2))
+        await bench.play(60)
+        assert len(bench.hub.looks) == 1
+        assert key(2) in bench.told()
+
     async def test_the_shortest_wish_rules(self, bench: Bench) -> None:
         bench.watch.want(key(1), snapshot(1))
         bench.watch.want(key(2), snapshot(2, seconds=600))
