@@ -1,5 +1,6 @@
 """A real cluster with Holdfast installed by Helm, a Hub stand-in, and a team for each test."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -7,11 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.operator_pod import Operator
+from e2e.quick_reads import QuickKubectl
+from e2e.story import serve_first
 from stage.installation import Images, Installation, grant, restricted_namespace
 from stage.people import Person
 from stage.reach import DirectReach
 from stage.team import Team
-from stage.wait import until
 from testbed import Testbed, images
 from testbed.hub import Demo, HubServer, seed_demo
 
@@ -53,12 +55,12 @@ def engine(bed: Testbed) -> str:
 
 
 @pytest.fixture(scope="session")
-def installation(bed: Testbed, hub: HubServer, demo: Demo) -> Installation:
+def installation(bed: Testbed, admin: QuickKubectl, hub: HubServer, demo: Demo) -> Installation:
     """Holdfast, installed by its chart."""
     del demo
     holdfast = images.ensure(bed, "holdfast")
     found = Installation(
-        kubectl=bed.kubectl,
+        kubectl=admin,
         helm=bed.programs.helm,
         kubeconfig=bed.kubeconfig,
         images=Images(holdfast=holdfast, gateway=images.ensure(bed, "envoy"), weights=holdfast),
@@ -74,30 +76,42 @@ def operator(bed: Testbed, installation: Installation) -> Operator:
     return Operator(bed, installation)
 
 
-@pytest.fixture
-def team(bed: Testbed, installation: Installation) -> Iterator[Team]:
-    """A namespace of its own with an owner of models."""
-    del installation
+@pytest.fixture(scope="session")
+def admin(bed: Testbed) -> Iterator[QuickKubectl]:
+    """The cluster's administrator."""
+    with contextlib.closing(QuickKubectl(bed.programs.kubectl, bed.kubeconfig)) as admin:
+        yield admin
+
+
+@contextlib.contextmanager
+def _team(bed: Testbed, admin: QuickKubectl) -> Iterator[Team]:
     namespace = f"team-{next(_numbers)}"
     bed.kubectl.apply([restricted_namespace(namespace)])
     grant(bed.kubectl, namespace, "alice", "edit", "holdfast-owner")
     owner = Person(name="alice", kubeconfig=bed.user("alice"), kubectl_program=bed.programs.kubectl)
-    yield Team(namespace=namespace, owner=owner, admin=bed.kubectl, reach=DirectReach(bed.kubectl))
+    yield Team(namespace=namespace, owner=owner, admin=admin, reach=DirectReach(bed.kubectl))
     bed.kubectl.run("delete", "namespace", namespace, "--wait=false")
     # Nobody waits for the streams of this gateway any more: without this its pods would run beside the next test for a minute.
     bed.kubectl.run("delete", "pods", "--all", "--namespace", namespace, "--grace-period=1", "--wait=false")
 
 
 @pytest.fixture
-def alone(bed: Testbed, team: Team) -> None:
-    """No other team is there, nor on its way out: whatever the operator does, it does for this one."""
+def team(bed: Testbed, admin: QuickKubectl, installation: Installation) -> Iterator[Team]:
+    """A namespace of its own with an owner of models."""
+    del installation
+    with _team(bed, admin) as team:
+        yield team
 
-    def others() -> list[str]:
-        names = [each["metadata"]["name"] for each in bed.kubectl.get("namespaces")["items"]]
-        return [name for name in names if name.startswith("team-") and name != team.namespace]
 
-    for name in others():
-        # The namespace's controller looks again after half of the grace that its pods had at first, or when the namespace changes.
-        bed.kubectl.run("delete", "pods", "--all", "--namespace", name, "--grace-period=1", "--timeout=60s")
-        bed.kubectl.try_run("annotate", "namespace", name, "looked-at=again", "--overwrite")  # unless it went just now
-    until(lambda: not others(), what="the end of the namespaces of other teams")
+@pytest.fixture(scope="module")
+def serving_team(
+    bed: Testbed, admin: QuickKubectl, installation: Installation, commits: tuple[str, str], engine: str
+) -> Iterator[Team]:
+    """A namespace that the tests of a module share, in which the first revision was brought to serve.
+
+    What a test does with it is up to that test; the next one begins with `story.back_to_first`.
+    """
+    del installation
+    with _team(bed, admin) as team:
+        serve_first(team, commits[0], engine)
+        yield team

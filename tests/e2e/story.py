@@ -1,6 +1,6 @@
 """Steps of the story that several end-to-end tests walk through."""
 
-from stage.team import Team
+from stage.team import Team, Wire
 from stage.traffic import Traffic
 from stage.wait import until
 
@@ -25,6 +25,16 @@ def serve_first(team: Team, commit: str, image: str, **spec: object) -> None:
     team.wait_phase(NAME, "AwaitingApproval")
     team.must("approve", NAME, "--yes", "--reason", "first")
     team.wait_phase(NAME, "Stable")
+
+
+def back_to_first(team: Team, commit: str, image: str, **spec: object) -> None:
+    """Bring a model back to where its first revision serves alone, whatever a test before did with it."""
+    if team.phase(NAME) == "Fallback":
+        team.must("resume", NAME, "--yes", "--reason", "another test")
+    declare(team, commit, image, **spec)
+    team.wait_phase(NAME, "Stable")
+    team.wait_served_by(NAME, "Serving")
+    gone(team, 2)
 
 
 def start_second(team: Team, commit: str, image: str, **spec: object) -> None:
@@ -61,3 +71,22 @@ def no_failures(traffic: Traffic) -> None:
     counts = traffic.counts()
     assert counts.sent > 0
     assert counts.failed == 0, f"{counts.failed} of {counts.sent} failed: {counts.failures}"
+
+
+_REACH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).close()
+except OSError as error:
+    print(type(error).__name__)
+else:
+    print("reached")
+"""
+
+
+def reach(team: Team, pod: Wire, container: str, url: str) -> str:
+    """Say what comes of a connection from a container to the Hub: `reached`, or the name of the error."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    python = {"engine": "/opt/llamacpp/bin/python", "weights": "python3"}[container]
+    inside = ("exec", "--namespace", team.namespace, pod["metadata"]["name"], f"--container={container}", "--")
+    return team.admin.run(*inside, python, "-c", _REACH, host, port).strip()

@@ -3,12 +3,15 @@
 import hashlib
 import os
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from holdfast.api.manifest import manifest_bytes, manifest_digest
 from holdfast.api.model import File
+from testbed import Testbed
 
 SHARD_BYTES: Final = 192 * 1024
 FIRST: Final = "model-00001-of-00002.bin"
@@ -154,3 +157,16 @@ def own(folder: Path, uid: int) -> None:
 def copy(source: Path, target: Path) -> None:
     """Copy a folder as to another disk: other inodes and change times."""
     shutil.copytree(source, target, symlinks=True)
+
+
+def modelcar(bed: Testbed, folder: Path, name: str) -> str:
+    """Push an image of one layer with what is in a folder beside `layer.tar`; return its reference with its digest."""
+    layer = folder / "layer.tar"
+    with tarfile.open(layer, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            if path != layer:
+                archive.add(path, arcname=path.name)
+    target = f"{bed.registry}/{name}"
+    crane = [str(bed.programs.crane), "append", "--insecure", f"--new_layer={layer}", f"--new_tag={target}:1"]
+    reference = subprocess.run(crane, check=True, capture_output=True, text=True).stdout.strip()
+    return f"{target}@{reference.rpartition('@')[2]}"

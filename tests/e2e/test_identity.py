@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from e2e.story import NAME, ROLLOUT, no_failures
+from e2e.node import flip, kill, volume
+from e2e.story import NAME, ROLLOUT, no_failures, reach
+from e2e.test_bytes import EXPECTED, hashes
 from stage.team import Team, Wire
 from stage.traffic import ask_once
 from stage.wait import until
 from testbed import Testbed, images
-from testbed.hub import Demo
+from testbed.hub import Demo, HubServer
 
 CHANGER = "changes-engines"
 _SET_FAULT = """
@@ -111,7 +113,9 @@ def test_a_pod_that_an_admission_policy_changed_never_gets_a_request(
     until(lambda: events(team, "PodDrifted"), what="the Event, which follows the status")
 
 
-def test_an_approved_pod_is_left_alone_and_its_draft_model_drafts(team: Team, commits: tuple[str, str], engine: str) -> None:
+def test_an_approved_pod_is_left_alone_drafts_and_starts_again_with_the_right_bytes_only(
+    bed: Testbed, team: Team, hub: HubServer, commits: tuple[str, str], engine: str
+) -> None:
     model = team.model(commit=commits[0], image=engine)
     model["draftModel"] = {"source": model["source"], "tokens": 4}
     assert team.apply(team.manifest(NAME, model, rollout=ROLLOUT)).code == 0
@@ -125,5 +129,27 @@ def test_an_approved_pod_is_left_alone_and_its_draft_model_drafts(team: Team, co
     assert json.loads(body)["timings"]["draft_n"] > 0
     (pod,) = team.ready_pods(NAME)
     assert "holdfast.dev/quarantine" not in pod["metadata"].get("annotations", {})
-    sidecar = next(each for each in pod["status"]["initContainerStatuses"] if each["name"] == "identity")
-    assert sidecar["restartCount"] == 0
+    assert container(pod, "identity")["restartCount"] == 0
+    assert "holdfast.dev/fetching" not in pod["metadata"]["labels"]
+    assert reach(team, pod, "engine", hub.url) == "TimeoutError"
+    # The node crashes, and a byte on its disk is another one when it is back. What was shut in has to be let out to fetch it anew.
+    flip(next(volume(bed, pod, "weights").glob("sha256-*/tiny.gguf")), offset=1000)
+    kill(pod)
+
+    def back() -> Wire | None:
+        found = [each for each in team.ready_pods(NAME) if each["metadata"]["uid"] == pod["metadata"]["uid"]]
+        return found[0] if found and container(found[0], "weights")["state"] != container(pod, "weights")["state"] else None
+
+    again = until(back, what="the same pod, ready again")
+    said = container(again, "weights")["state"]["terminated"]["message"]
+    assert "tiny.gguf" in said, said
+    assert hashes(team) == {EXPECTED[0]}
+    assert "holdfast.dev/fetching" not in again["metadata"]["labels"]
+    assert reach(team, again, "engine", hub.url) == "TimeoutError"
+    pinned(team)
+
+
+def container(pod: Wire, name: str) -> Wire:
+    """Return the status of a container that starts before the engine."""
+    found: Wire = next(each for each in pod["status"]["initContainerStatuses"] if each["name"] == name)
+    return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.story import HELD, NAME, declare, fallen_back, gone, no_failures, only, resumed, serve_first, start_second
+from e2e.story import HELD, NAME, back_to_first, declare, fallen_back, gone, no_failures, only, resumed, start_second
 from stage.team import Team
 from stage.traffic import ask_once
 
@@ -45,9 +45,10 @@ class TestTheWholeStory:
 
 
 class TestGoingBack:
-    @pytest.fixture(autouse=True)
-    def _serving(self, team: Team, commits: tuple[str, str], engine: str) -> None:
-        serve_first(team, commits[0], engine)
+    @pytest.fixture
+    def team(self, serving_team: Team, commits: tuple[str, str], engine: str) -> Team:
+        back_to_first(serving_team, commits[0], engine)
+        return serving_team
 
     def test_abort_in_mid_canary_returns_every_user(self, team: Team, commits: tuple[str, str], engine: str) -> None:
         with team.traffic(NAME) as traffic:

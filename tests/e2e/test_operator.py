@@ -5,10 +5,11 @@ import subprocess
 import pytest
 
 from e2e.operator_pod import Operator
-from e2e.story import NAME, QUICK, no_failures, only, serve_first, start_second
+from e2e.story import NAME, QUICK, no_failures, only, start_second
 from stage.installation import NAMESPACE
 from stage.team import Team
 from stage.wait import until
+from testbed import Testbed
 
 KINDS = (
     "modeldeployments.holdfast.dev,modelrevisions.holdfast.dev,modelapprovals.holdfast.dev,"
@@ -53,13 +54,32 @@ def another_digest(operator: Operator) -> str:
     return f"{image.partition('@')[0]}@{digest}"
 
 
-def served_two(team: Team, commits: tuple[str, str], engine: str) -> None:
-    """Bring two revisions to where nothing is left to do."""
-    serve_first(team, commits[0], engine, rollout=QUICK, serving={"drainSeconds": 0})
+@pytest.fixture(scope="module")
+def at_rest(serving_team: Team, commits: tuple[str, str], engine: str) -> Team:
+    """Two revisions where nothing is left to do."""
+    team = serving_team
     start_second(team, commits[1], engine, rollout=QUICK, serving={"drainSeconds": 0})
     team.wait_phase(NAME, "AwaitingPromotion")
     team.must("approve", NAME, "--yes", "--reason", "better")
     team.wait_phase(NAME, "Stable")
+    until(lambda: looked_upstream(team, commits[1]), what="the first look at what is published upstream")
+    return team
+
+
+@pytest.fixture
+def alone(bed: Testbed, at_rest: Team) -> Team:
+    """No other team is there, nor on its way out: whatever the operator does, it does for this one."""
+
+    def others() -> list[str]:
+        names = [each["metadata"]["name"] for each in bed.kubectl.get("namespaces")["items"]]
+        return [name for name in names if name.startswith("team-") and name != at_rest.namespace]
+
+    for name in others():
+        # The namespace's controller looks again after half of the grace that its pods had at first, or when the namespace changes.
+        bed.kubectl.run("delete", "pods", "--all", "--namespace", name, "--grace-period=1", "--timeout=60s")
+        bed.kubectl.try_run("annotate", "namespace", name, "looked-at=again", "--overwrite")  # unless it went just now
+    until(lambda: not others(), what="the end of the namespaces of other teams")
+    return at_rest
 
 
 def looked_upstream(team: Team, commit: str) -> bool:
@@ -68,12 +88,9 @@ def looked_upstream(team: Team, commit: str) -> bool:
     return any(source["commit"] == commit for source in sources)
 
 
-@pytest.mark.usefixtures("alone")  # a namespace that ends still has the operator tidy up in it
-def test_a_restart_with_everything_in_place_writes_nothing(
-    team: Team, commits: tuple[str, str], engine: str, operator: Operator
-) -> None:
-    served_two(team, commits, engine)
-    until(lambda: looked_upstream(team, commits[1]), what="the first look at what is published upstream")
+def test_a_restart_with_everything_in_place_writes_nothing(alone: Team, operator: Operator) -> None:
+    """A namespace that ends still has the operator tidy up in it, so there is none."""
+    team = alone
     operator.wait_idle()
     before = contents(team)
     operator.kill()
@@ -82,8 +99,8 @@ def test_a_restart_with_everything_in_place_writes_nothing(
     assert contents(team) == before
 
 
-def test_an_upgrade_changes_no_pod_template(team: Team, commits: tuple[str, str], engine: str, operator: Operator) -> None:
-    served_two(team, commits, engine)
+def test_an_upgrade_changes_no_pod_template(at_rest: Team, operator: Operator) -> None:
+    team = at_rest
     operator.wait_idle()
     before = templates(team)
     old = set(operator.pods())
