@@ -174,5 +174,9 @@ def test_an_interruption_ends_the_download(bare_cli: Cli, registry: RegistryStan
 
     monkeypatch.setattr(words, "size", interrupted)
     monkeypatch.setattr(artifact_content, "Event", lambda: ended)
-    assert bare_cli("pin", f"oci://{registry.host}/{REPOSITORY}:v1", "--image", ENGINE).code == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
+    try:
+        assert bare_cli("pin", f"oci://{registry.host}/{REPOSITORY}:v1", "--image", ENGINE).code == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len([path for path in registry.paths if "/blobs/" in path]) == 2

@@ -214,7 +214,7 @@ def spoilt(kind: str, files: dict[str, bytes], noise: list[tuple[int, bytes]], *
     return pack(bytes(content)) if inside else bytes(packed)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(layers=st.lists(LAYER, min_size=1, max_size=3), inside=st.booleans(), python=st.booleans())
 def test_any_artifact_is_a_list_that_pods_may_write_or_an_error(
     registry: RegistryStandIn, layers: list[tuple[str, dict[str, bytes], list[tuple[int, bytes]]]], inside: bool, python: bool
