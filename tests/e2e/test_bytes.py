@@ -260,7 +260,10 @@ def _extra_file(team: Team, entry: Path) -> None:
 
 
 def _other_bytes_of_another_node(team: Team, entry: Path) -> None:
-    """Change bytes behind the kernel's back: the seal is genuine, all times are as sealed, and another node's boot looked at them last."""
+    """Change bytes behind the kernel: the seal is genuine, all times are as sealed, and only another node's boot vouches for them.
+
+    A second kubelet on this machine would not do: it has the same kernel, and so the same boot.
+    """
     secret = team.admin.get("secret", names.SEAL_SECRET, "--namespace", team.namespace)
     seals = Seals(entry.parent / "seals", base64.b64decode(secret["data"][names.SEAL_KEY]))
     before = seals.read(entry.name.replace("-", ":", 1))
