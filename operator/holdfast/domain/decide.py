@@ -47,7 +47,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Plan:
         remove=capacity.removable(snapshot),
         renew=weights.to_renew(snapshot, now),
         quarantine=drift.drifts(snapshot),
-        wake_at=min((time for time in times if time is not None), default=None),
+        # What a time that has passed did not move waits for something else: that is news when it comes.
+        wake_at=min((time for time in times if time is not None and time > now), default=None),
     )
 
 

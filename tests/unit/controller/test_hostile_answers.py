@@ -108,3 +108,17 @@ async def test_half_a_character_in_what_a_pod_reports_holds_nobody_up(cluster: F
     await process.settle(run_engines)
     assert status(cluster)["phase"] == "Fallback"
     assert "InternalError" not in process.outcomes
+
+
+async def test_a_proposal_that_cannot_be_pinned_is_left_alone_however_long_it_stays(cluster: FakeCluster) -> None:
+    await serving(cluster)
+    process = await started(cluster, resolver=Hub(with_template(TOO_LONG)))
+    propose(cluster)
+    await process.settle(run_engines)
+    before = len(cluster.writes())
+    for _ in range(3):
+        cluster.advance(86_400)
+        await process.settle(run_engines)
+        due = process.controller.queue.next_due()
+        assert due is None or due - process.clock() > 60
+    assert cluster.writes()[before:] == ()
