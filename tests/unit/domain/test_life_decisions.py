@@ -1,10 +1,11 @@
 """What people may decide in a life, and what comes of it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from builders import spec
+from builders import START, spec
 from holdfast.api.approval import ApprovalState
 from holdfast.api.decision import DecisionType, Gate
 from holdfast.api.reasons import ConditionType, Phase, Reason, RefusalReason
@@ -55,6 +56,17 @@ class TestDecisions:
         world.now += timedelta(seconds=61)
         world.settle()
         assert world.approvals[name].status.reason is RefusalReason.EXPIRED
+
+    def test_an_approval_for_an_earlier_deployment_of_the_name_is_refused(self) -> None:
+        """The object was deleted and made anew: it asks for the same, by the same number, and its owner was not asked."""
+        world = World(spec("a"))
+        world.settle()
+        name = decision(world, DecisionType.APPROVE, gate=Gate.START)
+        found = world.approvals[name]
+        world.approvals[name] = replace(found, meta=replace(found.meta, created=START - timedelta(seconds=1)))
+        world.settle()
+        assert world.approvals[name].status.reason is RefusalReason.OTHER_REQUEST
+        assert phase_of(world) is Phase.AWAITING_APPROVAL
 
     def test_a_rejection_lasts_until_something_else_is_declared(self, first: World) -> None:
         first.apply(spec("b"))

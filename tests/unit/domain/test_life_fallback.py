@@ -51,6 +51,18 @@ class TestFallback:
         first.settle()
         assert arms(first) == {"external/provider": 10000}
 
+    def test_to_the_revision_that_is_being_tried_again_leaves_no_candidate(self, second: World) -> None:
+        second.apply(spec("a", rollout=ROLLOUT))
+        second.settle()
+        decision(second, DecisionType.APPROVE, gate=Gate.START)
+        second.settle()
+        assert phase_of(second) is Phase.SOAKING
+        decision(second, DecisionType.FALLBACK, fallback_to=fallback_to(FallbackTargetType.REVISION, revision=1))
+        second.run()
+        assert second.status.candidate is None
+        second.settle()
+        assert arms(second) == {"1": 10000}
+
     def test_to_what_was_never_promoted_is_refused(self, canary: World) -> None:
         name = decision(canary, DecisionType.FALLBACK, fallback_to=fallback_to(FallbackTargetType.REVISION, revision=2))
         canary.settle()
