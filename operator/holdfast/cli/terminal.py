@@ -88,10 +88,9 @@ def _writing() -> Iterator[None]:
 def _discard() -> None:
     """Let go of what could not be written, or Python would try once more at its end and report that it failed."""
     streams: tuple[TextIO | None, ...] = (sys.stdout, sys.stderr)
-    for stream in streams:
+    for stream in filter(None, streams):
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
