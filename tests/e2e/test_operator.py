@@ -33,11 +33,11 @@ def contents(team: Team) -> dict[str, object]:
 
 
 def templates(team: Team) -> dict[str, object]:
-    """Return the pod templates and the pods of the engines and the gateway."""
+    """Return the pod templates and the pods of the engines and the gateway, but for those that are on their way out."""
     found = team.admin.get("deployments", "--namespace", team.namespace)
     pods = team.admin.get("pods", "--namespace", team.namespace)
     return {d["metadata"]["name"]: d["spec"]["template"] for d in found["items"]} | {
-        p["metadata"]["name"]: p["metadata"]["uid"] for p in pods["items"]
+        p["metadata"]["name"]: p["metadata"]["uid"] for p in pods["items"] if "deletionTimestamp" not in p["metadata"]
     }
 
 

@@ -1,15 +1,14 @@
 """The tamper table: on every way of bytes into a pod, every way in which they may be others. No byte of it is ever served.
 
 Each cell is a real pod with the containers that Holdfast renders, in which what reads the model stands for the engine. The control
-proves that each way can serve. What a whole ModelDeployment says of it is in `test_bytes` (fetch and cache), `test_caches` (volumes)
-and `test_verify` (a pod that runs).
+proves that each way can serve. What a whole ModelDeployment says of it is in `test_bytes` (fetched and resumed, caches, another node's
+look, images), `test_caches` (volumes), `test_identity` (a pod that starts again) and `test_verify` (a pod that runs).
 """
 
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 import builders
 from e2e import tampering
+from e2e.quick_reads import QuickKubectl
 from e2e.tampering import DIGEST, HASHES, NOTHING, ON_DISK, TREE
 from holdfast.api.deployment import Serving
 from holdfast.api.model import Model
@@ -78,11 +78,13 @@ class Outcome:
 class Ground:
     """Makes and runs the pods of the table."""
 
-    def __init__(self, bed: Testbed, hub: HubServer, image: str, folder: Path) -> None:
+    def __init__(self, bed: Testbed, admin: QuickKubectl, hub: HubServer, image: str, folder: Path) -> None:
         self._bed = bed
+        self._admin = admin
         self._hub = hub
         self._image = image
         self._folder = folder
+        self._pods: dict[str, dict[str, str]] = {}
         self._outcomes: dict[str, dict[str, Outcome]] = {}
         self._commits: dict[str, str] = {}
         self._key = folder / "key"
@@ -91,23 +93,30 @@ class Ground:
         tampering.own(self._key, USER)
 
     def outcome(self, way: str, how: str) -> Outcome:
-        """Return what came of a cell; all pods of a way run at once, the first time that one is asked for."""
+        """Return what came of a cell; all pods of the table run at once, the first time that one is asked for."""
+        if not self._pods:
+            self._begin()
         if way not in self._outcomes:
-            cells = (NOTHING, *ON_DISK)
-            pods = {each: f"{way}-{each}".replace(" ", "-").lower() for each in cells}
+            pods = self._pods[way]
+            statuses = self._wait(set(pods.values()))
+            self._outcomes[way] = {each: self._outcome(name, statuses[name]) for each, name in pods.items()}
+        return self._outcomes[way][how]
+
+    def _begin(self) -> None:
+        """Make all pods. Those of one way start while the next one is prepared."""
+        self._interrupted()  # with faults of the Hub, which no pod may meet
+        for way in WAYS:
+            pods = self._pods[way] = {each: f"{way}-{each}".replace(" ", "-").lower() for each in (NOTHING, *ON_DISK)}
             folders = {each: self._folder / name / "volume" for each, name in pods.items()}
             for folder in folders.values():
                 folder.parent.mkdir()
             if way == HIT:
                 self._fetch([*folders.values()], self._hub_source(NOTHING))
-            self._bed.kubectl.create([made for each in cells for made in self._cell(way, each, pods[each], folders[each])])
-            statuses = self._wait(set(pods.values()))
-            self._outcomes[way] = {each: self._outcome(name, statuses[name]) for each, name in pods.items()}
-        return self._outcomes[way][how]
+            self._bed.kubectl.create([made for each, name in pods.items() for made in self._cell(way, each, name, folders[each])])
 
     def _wait(self, names: set[str]) -> dict[str, Object]:
         def ended() -> dict[str, Object] | None:
-            found = self._bed.kubectl.get("pods", "--namespace", NAMESPACE)["items"]
+            found = self._admin.get("pods", "--namespace", NAMESPACE)["items"]
             over = {pod["metadata"]["name"]: pod["status"] for pod in found if pod["status"].get("phase") in _OVER}
             return over if names <= over.keys() else None
 
@@ -162,14 +171,7 @@ class Ground:
 
     def _artifact(self, folder: Path, name: str) -> ResolvedSource:
         """Push a folder as an image of one layer, and return the approved list of files with its digest."""
-        layer = folder.parent / "layer.tar"
-        with tarfile.open(layer, "w") as archive:
-            archive.add(folder / "models", arcname="models")
-            if (folder / "elsewhere.bin").exists():
-                archive.add(folder / "elsewhere.bin", arcname="elsewhere.bin")
-        target = f"{self._bed.registry}/tamper/{name}"
-        crane = [str(self._bed.programs.crane), "append", "--insecure", f"--new_layer={layer}", f"--new_tag={target}:1"]
-        reference = subprocess.run(crane, check=True, capture_output=True, text=True).stdout.strip()
+        reference = tampering.modelcar(self._bed, folder, f"tamper/{name}")
         return ResolvedSource(oci=ResolvedOci(reference=reference), manifest_digest=DIGEST, files=tampering.files(TREE))
 
     # the program, on the node but in no pod: to have a cache with a seal of this boot
@@ -287,11 +289,11 @@ def _parts(folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def ground(bed: Testbed, hub: HubServer) -> Iterator[Ground]:
+def ground(bed: Testbed, admin: QuickKubectl, hub: HubServer) -> Iterator[Ground]:
     """A namespace, a repository and folders of the node for the table."""
     bed.kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     hub.admin.create_repo(REPOSITORY)
-    yield Ground(bed, hub, images.ensure(bed, "holdfast"), bed.directory / "tamper")
+    yield Ground(bed, admin, hub, images.ensure(bed, "holdfast"), bed.directory / "tamper")
     bed.kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
 
 
