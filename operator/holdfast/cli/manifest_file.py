@@ -87,7 +87,10 @@ def read(path: Path, name: str) -> ManifestFile:
             text = file.read()
         documents = list(YAML().load_all(text))
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", ExitCode.NOT_FOUND) from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise CommandError(f"cannot read {path}: {why}", ExitCode.NOT_FOUND) from error
+    except RecursionError as error:
+        raise CommandError(f"{path} is not YAML that can be read: it is nested too deeply") from error
     except YAMLError as error:
         raise CommandError(f"{path} is not YAML: {' '.join(str(error).split())[:500]}") from error
     found = [document for document in documents if _is(document, name)]

@@ -17,6 +17,7 @@ from holdfast.api.names import revision_name
 from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from holdfast.cli.cluster import Cluster
 from holdfast.cli.exits import CommandError
+from holdfast.cli.malformed import finding
 from holdfast.domain.pin import pin_digest
 
 _Model = TypeVar("_Model", bound=ApiModel)
@@ -129,8 +130,6 @@ def _read(model: type[_Model], value: object, what: str, *, strict: bool) -> _Mo
     try:
         return model.model_validate(value, extra="forbid" if strict else "ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise CommandError(
-            f"{what} has something that this version of holdfast does not know ({place}: {first['msg']}); update holdfast"
+            f"{what} has something that this version of holdfast does not know ({finding(error)}); update holdfast"
         ) from error

@@ -24,6 +24,7 @@ from holdfast.api.model import (
 from holdfast.api.revision import ResolvedModel, ResolvedSource
 from holdfast.cli.artifact_content import look_into
 from holdfast.cli.choice import DEFAULT_IMAGES, Choice, choose
+from holdfast.cli.endpoints import token_of
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.inlining import inline, with_digests
 from holdfast.cli.naming import deployment_name
@@ -94,7 +95,8 @@ async def pin(wanted: Wanted, environ: Mapping[str, str], *, watch: Callable[[in
     Raises:
         CommandError: something does not exist, may not be seen, cannot be reached, or would not work together.
     """
-    resolver = HubResolver(wanted.endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
+    token = token_of(environ)
+    resolver = HubResolver(wanted.endpoint, token=lambda: token, registries=access_of_user(environ))
     try:
         return await _pin(wanted, environ, resolver, watch)
     except (HubError, RegistryError) as error:

@@ -4,9 +4,13 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from holdfast.api.model import HuggingFaceSource, Model, ModelSource
 from holdfast.api.revision import Recorded, ResolvedModel
+from holdfast.cli.endpoints import token_of
 from holdfast.cli.exits import CommandError, ExitCode
+from holdfast.cli.malformed import finding
 from holdfast.cli.pinning import ask, exit_code, resolved_or_refused
 from holdfast.domain.pin import resolve_model
 from holdfast.domain.texts import UnreadableError
@@ -58,7 +62,8 @@ async def propose(
         raise CommandError(
             f"its manifest lists the files of {before.repository}: holdfast pin {before.repository}@{ref} --files writes them anew"
         )
-    resolver = HubResolver(endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
+    token = token_of(environ)
+    resolver = HubResolver(endpoint, token=lambda: token, registries=access_of_user(environ))
     try:
         commit = await resolver.resolve_ref(before.repository, ref)
         if commit == before.commit:
@@ -106,14 +111,10 @@ def declared_model(spec: object, what: str) -> Model:
     Raises:
         CommandError: it is not what this version understands.
     """
-    from pydantic import ValidationError
-
     try:
         return Model.model_validate(spec.get("model") if isinstance(spec, Mapping) else None)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in ("spec", "model", *first["loc"]))
-        raise CommandError(f"{what}: {place}: {first['msg']}", ExitCode.FAILED) from error
+        raise CommandError(f"{what}: {finding(error, 'spec', 'model')}", ExitCode.FAILED) from error
 
 
 def put(document: MutableMapping[str, Any], after: HuggingFaceSource) -> None:

@@ -20,6 +20,7 @@ from unit.cli.api_stand_in import ApiStandIn
 from unit.cli.conftest import NOW, Cli
 
 REPO = "lab/tiny"
+_OURS = "apiVersion: holdfast.dev/v1alpha1\nkind: ModelDeployment\nmetadata: {name: support-chat}"
 NAME = builders.NAME
 OLD_GGUF, NEW_GGUF = b"GGUF" + b"\0" * 2000, b"GGUF" + b"\1" * 3000
 
@@ -200,6 +201,20 @@ def test_a_manifest_that_lists_its_files_is_pinned_anew(cli: Cli, api: ApiStandI
     assert f"holdfast pin {REPO}@main --files" in result.err
 
 
+@pytest.mark.parametrize("command", [("propose", NAME), ("pin", REPO, "--image", builders.ENGINE_IMAGE)], ids=lambda one: one[0])
+def test_a_token_that_no_header_can_hold_is_refused_and_never_shown(
+    cli: Cli, api: ApiStandIn, pinned: str, command: tuple[str, ...]
+) -> None:
+    deploy(api, pinned)
+    cli.environ["HF_TOKEN"] = "hf_secret\nhf_other"
+    result = cli(*command, "--verbose")
+    assert result.code == 2
+    assert "HF_TOKEN has a space, a line end or another sign that no token has" in result.err
+    assert "hf_" not in result.out + result.err
+    cli.environ["HF_TOKEN"] = " \n"
+    assert cli(*command).code == 0, "a token of nothing is none"
+
+
 def test_what_does_not_come_from_a_hub_does_not_move(cli: Cli, api: ApiStandIn) -> None:
     oci = builders.model(source={"oci": {"reference": builders.ENGINE_IMAGE}})
     api.put("modeldeployments", NAME, spec={"model": oci}, status={})
@@ -303,7 +318,17 @@ spec:
             ("kind: [", 1, "is not YAML"),
             ("kind: ConfigMap\n", 3, "has no ModelDeployment 'support-chat'"),
             ("twice", 3, "2 times the ModelDeployment"),
-            ("{apiVersion: holdfast.dev/v1alpha1, kind: ModelDeployment, metadata: {name: support-chat}}", 1, "spec.model"),
+            (_OURS, 1, "spec.model: it must be an object with fields"),
+            (f"{_OURS}\nspec: [1]", 1, "spec.model: it must be an object with fields"),
+            (f"{_OURS}\nspec: {{model: {{source: 7, engine: {{}}}}}}", 1, "spec.model.source: it must be an object with fields"),
+            (
+                f"{_OURS}\nspec: {{model: {{source: {{}}, engine: {{}}}}}}",
+                1,
+                "a source is exactly one of huggingFace, oci and volume",
+            ),
+            (f"{_OURS}\nspec: {{model: {{modle: 1}}}}", 1, "spec.model.source: it is missing"),
+            ("nested", 1, "is nested too deeply"),
+            ("binary", 3, "it is not UTF-8"),
             ("anchored", 1, "write the commit itself there"),
         ],
     )
@@ -312,14 +337,16 @@ spec:
     ) -> None:
         path = tmp_path / "chat.yaml"
         manifest = self.manifest(pinned)
+        content = {"nested": "[" * 5000 + "]" * 5000, "binary": "\udcff"}.get(str(content), content)
         if content == "twice":
             content = f"{manifest}---\n{manifest}"
         elif content == "anchored":
             content = manifest.replace("serving:", f"x: &pin {pinned}\n    serving:").replace(f"commit: {pinned}", "commit: *pin")
             content = content.replace(f"    x: &pin {pinned}\n", "").replace("spec:\n", f"x-pin: &pin {pinned}\nspec:\n")
         if content is not None:
-            path.write_text(content)
+            path.write_text(content, errors="surrogateescape")
         result = bare_cli("propose", NAME, "--file", str(path))
         assert (result.code, "Traceback" in result.err) == (code, False)
         assert text in result.err
-        assert content is None or path.read_text() == content
+        assert not re.search("Input should|Extra inputs|instance of|codec", result.err), "the words of a library"
+        assert content is None or path.read_text(errors="surrogateescape") == content
