@@ -1,5 +1,6 @@
 """Where weights are kept: the owner's own volume, a claim that several nodes share, and an image that the node pulls."""
 
+import contextlib
 import hashlib
 import io
 import os
@@ -162,11 +163,36 @@ def old_copy(cache: Path, letter: str) -> Path:
     return entry
 
 
+def replace_file(path: Path) -> None:
+    """Put other bytes in the place of a file, as root of the node. Who has it open does not see them."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    path.chmod(0o444)
+
+
+def restart_engine(team: Team, pod: Wire, count: int) -> None:
+    """End the engine in its pod, and wait until it was started so many times again."""
+    name = pod["metadata"]["name"]
+    inside = ("exec", "--namespace", team.namespace, name, "--container=engine", "--")
+    team.admin.try_run(*inside, "/opt/llamacpp/bin/python", "-c", "import os; os.kill(1, 15)")  # it may end with its container
+
+    def started() -> bool:
+        (status,) = team.admin.get("pod", name, "--namespace", team.namespace)["status"]["containerStatuses"]
+        return status["restartCount"] >= count and "running" in status["state"]
+
+    until(started, what=f"start {count} of the engine")
+
+
 class TestSharedClaim:
     def test_one_job_fills_it_and_several_pods_read_it(
         self, team: Team, hub: HubServer, commits: tuple[str, str], engine: str, shared: tuple[Wire, Path]
     ) -> None:
-        """With `unused: Delete` what no revision names goes, and what is used by one of which the Job cannot know stays."""
+        """With `unused: Delete` what no revision names goes, and what is used by one of which the Job cannot know stays.
+
+        An engine that is restarted in its pod after the files were changed gets no more requests; the other pod serves on.
+        """
         cache, folder = shared
         unused, used = old_copy(folder, "a"), old_copy(folder, "b")
         (folder / "seals" / f"{'b' * 64}.7").touch()
@@ -186,6 +212,22 @@ class TestSharedClaim:
         until(lambda: not unused.exists(), what="the end of what no revision names")
         assert not (folder / "seals" / f"{'a' * 64}.json").exists()
         assert (used / "nested" / "tiny.gguf").read_bytes() == b"old"
+
+        (model,) = folder.glob("sha256-*/tiny.gguf")
+        replace_file(model)
+        first, second = team.ready_pods(NAME)
+        # The sidecar of a ready engine looks each five seconds, and the kubelet lets more pass each time.
+        for count in range(1, 6):
+            restart_engine(team, first, count)
+            with contextlib.suppress(TimeoutError):
+                until(lambda: team.condition(NAME, "Pinned")["status"] == "False", what="the condition Pinned=False", timeout=6.0)
+                break
+        found = team.condition(NAME, "Pinned")
+        assert (found["status"], found["reason"]) == ("False", "WeightsMismatch")
+        assert first["metadata"]["name"] in found["message"]
+        assert "tiny.gguf" in found["message"]
+        (ready,) = team.ready_pods(NAME)
+        assert ready["metadata"]["uid"] == second["metadata"]["uid"], "what has read the right bytes serves on"
 
 
 class TestImage:

@@ -16,6 +16,7 @@ from holdfast.identity.facts import IdentityFileError, MismatchError, load
 from holdfast.identity.memory import MemoryFileError, recall
 from holdfast.identity.probe import Probe
 from holdfast.identity.rehash import Outcome, Rehash, commands
+from holdfast.identity.unchanged import Look, Unchanged
 from holdfast.identity.watch import Watch
 from holdfast.identity.way_out import WayOut
 
@@ -62,6 +63,11 @@ def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
             memory=options.memory.parent,
             commands=commands(options.artifacts, options.artifacts_digest, options.folder or ()),
         )
+        unchanged = Unchanged(
+            folders=[Path(folder.partition("=")[2]) for folder in options.folder or ()],
+            memory=options.memory.parent / "files",
+            commands=commands(options.artifacts, options.artifacts_digest, options.folder or ()),
+        )
         way_out = WayOut(options.fetching, options.fetching_patience)
         probe = Probe(options.listen, options.port, lambda: watch.report, lambda: way_out.settled)
     except (IdentityFileError, MemoryFileError) as error:
@@ -71,23 +77,29 @@ def main(arguments: Sequence[str], *, wait: Callable[[float], None]) -> int:
     with probe:
         threading.Thread(target=probe.serve_forever, args=(0.05,), name="probe", daemon=True).start()
         try:
-            return _watch(watch, rehash, options, wait)
+            return _watch(watch, rehash, unchanged, options, wait)
         finally:
             probe.shutdown()
 
 
-def _watch(watch: Watch, rehash: Rehash, options: argparse.Namespace, wait: Callable[[float], None]) -> int:
+def _watch(watch: Watch, rehash: Rehash, unchanged: Unchanged, options: argparse.Namespace, wait: Callable[[float], None]) -> int:
     said = ""
     while True:
         try:
-            watch.look()
-            wrong = _rehash(watch, rehash)
+            files = Look(right=True) if watch.report.ready or watch.refused else unchanged.look()
+            if files.right:
+                watch.look()
+            else:
+                watch.hold("the files were changed since they were verified and are hashed before the engine may serve again")
+            wrong = _changed(watch, files) or _rehash(watch, rehash)
         except MismatchError as error:
             return _fail(options.termination_log, MISMATCH, str(error), MISMATCH_EXIT_CODE)
         except MemoryFileError as error:
             return _fail(options.termination_log, _UNUSABLE, str(error), _UNUSABLE_EXIT_CODE)
         except OSError as error:
             return _fail(options.termination_log, _UNUSABLE, f"cannot verify: {error}", _UNUSABLE_EXIT_CODE)
+        if files.again:
+            return _UNUSABLE_EXIT_CODE  # the next start sees the files as the engine that was restarted does
         if wrong:
             return _fail(options.termination_log, _OTHER_BYTES, wrong, MISMATCH_EXIT_CODE)
         report = watch.report
@@ -95,6 +107,18 @@ def _watch(watch: Watch, rehash: Rehash, options: argparse.Namespace, wait: Call
             said = report.message
             _log("info" if report.ready else "warning", said, reported=report.reported)
         wait(options.period if report.ready and not rehash.busy else options.first_period)
+
+
+def _changed(watch: Watch, files: Look) -> str:
+    """Say what came of hashing files that were changed; return what is wrong with them for good, if anything is."""
+    answer = files.answer
+    if answer is None:
+        return ""
+    wrong = answer.message if answer.outcome is Outcome.MISMATCH and not files.again else ""
+    if wrong:
+        watch.refuse(wrong)
+    _log("info" if answer.outcome is Outcome.VERIFIED else "error", answer.message, outcome=str(answer.outcome))
+    return wrong
 
 
 def _rehash(watch: Watch, rehash: Rehash) -> str:

@@ -66,10 +66,8 @@ class Rehash:
         """
         if self._process is None:
             word = self._asked()
-            if not word:
-                return None
-            self._word, self._said = word, []
-            self._start()
+            if word:
+                self.begin(word)
             return None
         code = self._process.poll()
         if code is None:
@@ -83,6 +81,15 @@ class Rehash:
             self._start()
             return None
         return self._answer(Outcome.VERIFIED, "; ".join(self._said))
+
+    def begin(self, word: str) -> None:
+        """Begin without being asked; nothing may be going on.
+
+        Raises:
+            OSError: a process cannot be started.
+        """
+        self._word, self._said = word, []
+        self._start()
 
     def _asked(self) -> str:
         word = _text(self._request)

@@ -79,6 +79,15 @@ class Watch:
             self._slow = 0
             self._know(ready=True, message="the engine is what was approved")
 
+    @property
+    def refused(self) -> bool:
+        """Whether the engine was found to be another; nothing makes it ready again."""
+        return bool(self._remembered.mismatch)
+
+    def hold(self, message: str) -> None:
+        """Let the engine not be ready for now."""
+        self._know(ready=False, message=message)
+
     def refuse(self, message: str) -> None:
         """Take the engine out of traffic until its pod is replaced.
 
