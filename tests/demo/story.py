@@ -16,6 +16,12 @@ from stage.wait import until
 from testbed.errors import TestbedError
 
 ROLLOUT = {"steps": [{"weight": 5, "holdSeconds": 8}, {"weight": 25, "holdSeconds": 8}, {"weight": 50, "holdSeconds": 8}]}
+_REPLICAS = 2
+_NOT_ALLOWED = 5
+"""Exit code of `holdfast` when the caller was refused."""
+_BOTS = "a service account cannot decide"
+_DENIED = "denied request"
+"""What the API server says when a guard refused, and not when something else went wrong."""
 _SHARE_TOLERANCE = 0.06
 """By how much the measured share of users may miss a step: a few hundred users are placed by a hash."""
 _FALLBACK_SECONDS = 1.0
@@ -77,7 +83,7 @@ class Story:
         self._tell.chapter("A bot whose role says `*` cannot decide")
         refused = self._place.bot.holdfast("approve", NAME, "--namespace", TEAM, "--yes")
         self._tell.output(refused.output, lines=4)
-        self._require(refused.code != 0, "the bot's approval was refused")
+        self._require(refused.code == _NOT_ALLOWED and _BOTS in refused.output, f"the bot was refused as one: {refused.output}")
         self._require(self._team.phase(NAME) == "AwaitingApproval", "the request still waits")
         self._tell.happened("refused at admission; the request still waits for a person")
 
@@ -97,9 +103,9 @@ class Story:
         traffic.after_now(50)
         moved = self._place.upstream.move_main()
         self._tell.happened(f"upstream main is now {moved[:12]}…")
-        pod = self._team.ready_pods(NAME)[0]["metadata"]["name"]
-        self._run(self._place.admin.kubectl("delete", "pod", pod, "--namespace", TEAM, "--wait=false"))
-        until(lambda: [p for p in self._team.ready_pods(NAME) if p["metadata"]["name"] != pod], what="a new pod")
+        before = {pod["metadata"]["name"] for pod in self._team.wait_ready(NAME, _REPLICAS)}
+        self._run(self._place.admin.kubectl("delete", "pod", min(before), "--namespace", TEAM, "--wait=false"))
+        until(lambda: [p for p in self._team.ready_pods(NAME) if p["metadata"]["name"] not in before], what="a new pod")
         self._only(traffic, "1")
         self._tell.happened("the new pod verified the same bytes; every answer still comes from revision 1")
         self._not_one_failed(traffic)
@@ -111,7 +117,7 @@ class Story:
             "set", "image", f"deployment/{child}", "engine=example.invalid/other:latest", "--namespace", TEAM
         )
         self._tell.output(image.output, lines=2)
-        self._require(image.code != 0, "kubectl set image was refused")
+        self._require(_DENIED in image.output, f"a guard refused kubectl set image: {image.output}")
         patch = '{"status":{"phase":"Stable","stable":{"revision":9}}}'
         status = self._place.bot.kubectl(
             "patch",
@@ -125,7 +131,7 @@ class Story:
             patch,
         )
         self._tell.output(status.output, lines=2)
-        self._require(status.code != 0, "the patch of the status was refused")
+        self._require(_DENIED in status.output, f"a guard refused the patch of the status: {status.output}")
         self._only(traffic, "1")
         self._tell.happened("both refused; traffic did not notice")
 
@@ -208,7 +214,7 @@ class Story:
     def _write(self, manifest: str) -> None:
         """Save the manifest with two replicas and quick steps, as a reader would edit them in."""
         document = yaml.safe_load(manifest)
-        document["spec"]["serving"] = {"replicas": 2}
+        document["spec"]["serving"] = {"replicas": _REPLICAS}
         document["spec"]["rollout"] = ROLLOUT
         self._manifest.write_text(yaml.safe_dump(document, sort_keys=False))
 
