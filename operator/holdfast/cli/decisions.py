@@ -89,7 +89,8 @@ def decide(session: Session, cluster: Cluster, wish: Wish, answering: Answering)
     try:
         settled, status = _answer(session, cluster, name, answering.timeout)
     except (KeyboardInterrupt, CommandError):
-        session.terminal.note(f"{name} is made; see what becomes of it: {session.program} history {wish.target.name}")
+        look = f"kubectl -n {cluster.namespace} get {APPROVALS}.holdfast.dev {name}"
+        session.terminal.note(f"{name} is made; see what becomes of it: {look}")
         raise
     if status.state is ApprovalState.REFUSED:
         if answering.output is not Output.TEXT:
