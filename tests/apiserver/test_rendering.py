@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.rest import Rest
 from holdfast.api.model import Model
+from holdfast.domain.retention import Named
 from holdfast.render.deployment import engine_objects, shared_objects
 from unit.render.cases import CLAIM, FULL, FULL_SERVING, MANY_PARTS, MINIMAL, MIXED, owner, revision
 
@@ -38,7 +39,12 @@ SERVERS_OWN = {
     ".spec.template.metadata.labels.job-name",
     ".status",
 }
-CACHES: dict[str, dict[str, Any]] = {"claim": CLAIM, **{kind: {"type": kind} for kind in ("EmptyDir", "Image", "Volume")}}
+NAMED = Named(revision=2, manifest_digests=(f"sha256:{'a' * 64}",))
+CACHES: dict[str, dict[str, Any]] = {
+    "claim": CLAIM,
+    "unused": CLAIM | {"unused": "Delete"},
+    **{kind: {"type": kind} for kind in ("EmptyDir", "Image", "Volume")},
+}
 CASES = {
     **{f"{name}-minimal": (*case, {}) for name, case in MINIMAL.items()},
     **{f"{name}-full": (*case, FULL_SERVING) for name, case in FULL.items()},
@@ -93,7 +99,7 @@ def test_nothing_is_filled_in_dropped_or_rewritten(
     admin: Rest, namespace: str, model: Model, paths: tuple[str, ...], serving: dict[str, Any]
 ) -> None:
     view = owner(model, **serving)
-    for manifest in engine_objects(view, revision(model, paths), 2) + shared_objects(view):
+    for manifest in [*engine_objects(view, revision(model, paths), 2), *shared_objects(view), *shared_objects(view, NAMED)]:
         stored = admin.call("POST", COLLECTIONS[manifest["kind"]], manifest, dryRun="All", fieldValidation="Strict").must()
         if manifest["kind"] == "Job":
             del stored["spec"]["selector"]  # by the uid that it was given

@@ -95,11 +95,12 @@ def _claim(deployment: DeploymentView, serving: Serving) -> dict[str, Any]:
 
 
 def _named(deployment: DeploymentView, named: Named | None) -> dict[str, Any]:
-    """What must stay, for the Jobs. Without a key in it they delete nothing, nor when it would be too large for a ConfigMap."""
+    """What must stay, for the Jobs. Without data they delete nothing, as when it would be too large for a ConfigMap."""
     text = named_bytes(named).decode() if named is not None else ""
+    data = {"data": {NAMED_KEY: text}} if 0 < len(text) <= _NAMED_MAX_BYTES else {}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata(deployment, names.weights_named_name(deployment.meta.key.name), names.COMPONENT_WEIGHTS),
-        "data": {NAMED_KEY: text} if 0 < len(text) <= _NAMED_MAX_BYTES else {},
+        **data,
     }

@@ -21,7 +21,7 @@ def named(cluster: FakeCluster) -> tuple[int, int] | None:
     """The newest revision that the list knows, and how many lists of files it names."""
     found = cluster.read(kinds.CONFIG_MAP, NAMED)
     assert found is not None
-    text = found["data"].get("named.json")
+    text = found.get("data", {}).get("named.json")
     document = json.loads(text) if text else None
     return (document["revision"], len(document["manifestDigests"])) if document else None
 
