@@ -94,7 +94,7 @@ class Gateway:
     def view(self, key: Key) -> GatewayView | None:
         found = self.mirror.deployment(key)
         arms = intended_arms(found.status) if isinstance(found, DeploymentView) else {}
-        report = GatewayReport(pod=POD, serial=1, arms=arms, healthy=dict.fromkeys(arms, 1))
+        report = GatewayReport(pod=POD, serial=1, arms=arms)
         return GatewayView(ready_pods=frozenset({POD}), reports=(report,), published=Published(serial=1, arms=arms))
 
     async def look_closer(self, key: Key) -> None:

@@ -140,7 +140,6 @@ class World:
                         pod=name,
                         serial=pod.reported_serial,
                         arms=MappingProxyType(dict(pod.reported_arms)),
-                        healthy={str(number): engine.ready for number, engine in self.engines.items()},
                     )
                     for name, pod in self.gateway.items()
                 ),

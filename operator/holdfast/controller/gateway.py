@@ -6,7 +6,7 @@ published is also all that is remembered, so a restart finds everything in place
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,7 +23,7 @@ from holdfast.controller.queue import Priority, WorkQueue
 from holdfast.controller.records import LiveObject
 from holdfast.controller.writer import Writer
 from holdfast.domain import routing
-from holdfast.domain.gateway import Clusters, Routing, cluster_names, gateway_view
+from holdfast.domain.gateway import Routing, cluster_names, gateway_view
 from holdfast.domain.gateway_plan import GatewayPlan, Wanted, World, plan_gateway
 from holdfast.domain.snapshot import DeploymentView, GatewayView
 from holdfast.render.gateway.layout import CLUSTERS_FILE, Layout
@@ -53,7 +53,6 @@ class _Known:
     """What does not change with routes."""
     pods: GatewayPods
     routing: Routing = field(default_factory=Routing)
-    clusters: Mapping[str, Clusters] = field(default_factory=dict)
     coming: tuple[Routing, ...] = ()
     """What is being published, from before the write until it is known to be in force in place of `routing`. A write that failed
     may have happened, so this grows until a later one succeeds: that one is on the version that the failed one was on."""
@@ -210,7 +209,6 @@ class GatewayReconciler:
                 before, known.routing, known.coming = known.routing, due.routing, ()
                 if written:
                     _log(key, before, due.routing)
-        known.clusters = due.clusters
         known.problems = {**plan.problems, **due.refused}
         return news
 
@@ -299,7 +297,7 @@ def _log(key: GatewayKey, before: Routing, after: Routing) -> None:
 
 def _view(known: _Known, name: str) -> GatewayView:
     pods = known.pods
-    return gateway_view(name, known.routing, known.clusters, pods.pods, pods.reports, pods.silent, known.coming)
+    return gateway_view(name, known.routing, pods.pods, pods.reports, pods.silent, known.coming)
 
 
 def _digest(data: Data) -> str:

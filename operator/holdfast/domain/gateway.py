@@ -192,7 +192,6 @@ def arm_health(report: PodReport, deployment: str, arm: str, clusters: Clusters)
 def gateway_view(
     deployment: str,
     published: Routing,
-    clusters: Mapping[str, Clusters],
     pods: tuple[GatewayPod, ...],
     reports: Mapping[str, PodReport],
     silent: frozenset[str] = frozenset(),
@@ -203,7 +202,6 @@ def gateway_view(
     Args:
         deployment: its name.
         published: the routing as last written.
-        clusters: the clusters as last written.
         pods: the gateway's pods.
         reports: last report by the pod's uid.
         silent: uids of the pods that did not answer when they were last asked.
@@ -211,16 +209,13 @@ def gateway_view(
     """
     route = published.routes.get(deployment)
     others = [known.routes[deployment].arms for known in coming if deployment in known.routes]
-    targets = clusters.get(deployment, Clusters())
-    arms = [routing.revision_arm(revision) for revision in sorted(targets.revisions)]
-    arms += [routing.external_arm(external.name) for external in targets.externals]
     ready = frozenset(pod.uid for pod in pods if pod.ready)
     return GatewayView(
         ready_pods=ready,
         other_pods=frozenset(pod.uid for pod in pods if pod.running) - ready,
         starting_pods=frozenset(pod.uid for pod in pods if pod.starting),
         reports=tuple(
-            replace(_report(pod.uid, deployment, reports[pod.uid], arms, targets), silent=pod.uid in silent)
+            replace(_report(pod.uid, deployment, reports[pod.uid]), silent=pod.uid in silent)
             for pod in sorted(pods, key=lambda pod: pod.uid)
             if pod.uid in reports
         ),
@@ -229,13 +224,11 @@ def gateway_view(
     )
 
 
-def _report(uid: str, deployment: str, report: PodReport, arms: list[str], clusters: Clusters) -> GatewayReport:
-    healthy = {arm: arm_health(report, deployment, arm, clusters) for arm in arms}
+def _report(uid: str, deployment: str, report: PodReport) -> GatewayReport:
     route = report.routing.routes.get(deployment, Route(serial=0, arms={}, header=""))
     return GatewayReport(
         pod=uid,
         serial=route.serial,  # the deployment's own: what is published for others is no news for this one
-        healthy={arm: count for arm, count in healthy.items() if count is not None},
         arms=route.arms,
     )
 

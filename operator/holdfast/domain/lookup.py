@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from holdfast.api.decision import Decision, DecisionType, Gate
-from holdfast.api.deployment import ModelDeploymentStatus, Request, RequestState
+from holdfast.api.deployment import ModelDeploymentStatus
 from holdfast.api.reasons import Phase
 from holdfast.api.rollout import Rollout
 from holdfast.domain.plan import Note
@@ -67,11 +67,6 @@ def highest_request(snapshot: Snapshot) -> int:
     if snapshot.deployment.status.request is not None:
         numbers.append(snapshot.deployment.status.request.number)
     return max(numbers, default=0)
-
-
-def is_open(request: Request | None) -> bool:
-    """Whether the request still waits for its first decision."""
-    return request is not None and request.state is RequestState.OPEN
 
 
 def settled_phase(status: ModelDeploymentStatus) -> Phase:

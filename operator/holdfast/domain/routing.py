@@ -137,27 +137,6 @@ def removable(view: GatewayView, revision: int) -> bool:
     return possible_weight(view, revision) == 0 and all(_possible(view, pod, revision) == 0 for pod in view.starting_pods)
 
 
-def reported_weight(view: GatewayView, revision: int) -> int:
-    """Return what every ready gateway pod reported to route to the revision at least; 0 when no pod is ready or one is silent.
-
-    A pod that has not reported the published route counts with the smaller of its reported and its published weight. Whether a
-    step was reached is not this function's question but `observed`'s.
-    """
-    if not view.ready_pods or view.published is None:
-        return 0
-    reports = _reports(view)
-    published = view.published.arms.get(revision_arm(revision), 0)
-    return min(
-        min(published, reports[pod].arms.get(revision_arm(revision), 0)) if pod in reports else 0 for pod in view.ready_pods
-    )
-
-
-def healthy_endpoints(view: GatewayView, arm: str) -> int:
-    """Return the number of healthy endpoints of an arm that every ready gateway pod sees at least; 0 when no pod is ready."""
-    reports = _reports(view)
-    return min((reports[pod].healthy.get(arm, 0) if pod in reports else 0 for pod in view.ready_pods), default=0)
-
-
 def _reports(view: GatewayView) -> dict[str, GatewayReport]:
     return {report.pod: report for report in view.reports}
 

@@ -134,8 +134,6 @@ class GatewayReport:
     """The pod's uid."""
     serial: int
     """Serial of the publication in which the route that the pod answers by was last changed; 0 if it knows none."""
-    healthy: Mapping[str, int] = field(default_factory=dict)
-    """Healthy endpoints by arm (see `Published.arms`); an arm that the pod does not know is absent."""
     arms: Mapping[str, int] = field(default_factory=dict)
     """The route of this deployment that the pod answers by, as `Published.arms`."""
     silent: bool = False

@@ -1,5 +1,7 @@
 """Which revision gets which share, as a function of the status alone."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,12 +10,11 @@ from holdfast.api.names import TOTAL_WEIGHT
 from holdfast.api.reasons import Phase, Reason
 from holdfast.domain.routing import (
     external_arm,
-    healthy_endpoints,
     intended_arms,
     live_arms,
     observed,
     possible_weight,
-    reported_weight,
+    removable,
     revision_arm,
     served_by,
 )
@@ -120,8 +121,8 @@ def view(published: Published | None, *reports: GatewayReport, ready: str = "ab"
     return GatewayView(ready_pods=frozenset(ready), other_pods=frozenset(other), reports=reports, published=published)
 
 
-def said(pod: str, serial: int, **healthy: int) -> GatewayReport:
-    return GatewayReport(pod=pod, serial=serial, healthy=healthy, arms={"1": 9500, "2": 500} if serial >= 7 else {"1": 10000})
+def said(pod: str, serial: int) -> GatewayReport:
+    return GatewayReport(pod=pod, serial=serial, arms={"1": 9500, "2": 500} if serial >= 7 else {"1": 10000})
 
 
 SPLIT = Published(serial=7, arms={"1": 9500, "2": 500})
@@ -193,18 +194,6 @@ def test_a_published_weight_counts_though_no_pod_has_it() -> None:
     assert possible_weight(view(SPLIT, ready=""), 2) == 500
 
 
-def test_the_reported_weight_is_what_every_ready_pod_has_at_least() -> None:
-    assert reported_weight(view(SPLIT, said("a", 7), said("b", 7)), 2) == 500
-    assert reported_weight(view(SPLIT, said("a", 7), said("b", 6)), 2) == 0
-    assert reported_weight(view(SPLIT, said("a", 7)), 2) == 0
-
-
-def test_healthy_endpoints_are_those_of_the_worst_pod() -> None:
-    seen = view(SPLIT, GatewayReport(pod="a", serial=7, healthy={"2": 3}), GatewayReport(pod="b", serial=7, healthy={"2": 1}))
-    assert healthy_endpoints(seen, "2") == 1
-    assert healthy_endpoints(seen, "1") == 0
-
-
 reports = st.lists(
     st.builds(
         GatewayReport,
@@ -223,11 +212,28 @@ published = st.none() | st.builds(
 
 
 @given(published, reports, st.frozensets(st.sampled_from("abc")), st.frozensets(st.sampled_from("abc")), st.sampled_from([1, 2]))
-def test_what_is_reported_is_never_more_than_what_is_possible(
+def test_what_is_observed_is_what_is_possible(
     known: Published | None, said_: list[GatewayReport], ready: frozenset[str], other: frozenset[str], revision: int
 ) -> None:
     seen = GatewayView(ready_pods=ready, other_pods=other - ready, reports=tuple(said_), published=known)
-    assert reported_weight(seen, revision) <= possible_weight(seen, revision)
     if known is not None and observed(seen, known.arms):
         assert all(report.serial >= known.serial for report in said_ if report.pod in ready)
-        assert reported_weight(seen, revision) == known.arms.get(str(revision), 0)
+        assert possible_weight(replace(seen, other_pods=frozenset()), revision) == known.arms.get(str(revision), 0)
+
+
+def test_a_route_that_is_coming_keeps_the_one_in_force_from_being_observed() -> None:
+    settled = view(SPLIT, said("a", 7), said("b", 7))
+    assert observed(settled, SPLIT.arms)
+    assert not observed(replace(settled, coming=({"1": 10000},)), SPLIT.arms)
+
+
+def test_a_route_that_is_coming_may_send_requests_already() -> None:
+    settled = view(Published(serial=7, arms={"1": 10000}), *(GatewayReport(pod=pod, serial=7, arms={"1": 10000}) for pod in "ab"))
+    assert removable(settled, 2)
+    assert possible_weight(replace(settled, coming=({"1": 9500, "2": 500},)), 2) == 500
+    assert not removable(replace(settled, coming=({"1": 9500, "2": 500},)), 2)
+
+
+def test_a_pod_that_is_starting_may_begin_with_an_older_route() -> None:
+    settled = view(Published(serial=7, arms={"1": 10000}), *(GatewayReport(pod=pod, serial=7, arms={"1": 10000}) for pod in "ab"))
+    assert not removable(replace(settled, starting_pods=frozenset({"c"})), 2)

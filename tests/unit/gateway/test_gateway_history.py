@@ -121,7 +121,7 @@ class History(RuleBasedStateMachine):
         assert self.routing is not None
         pods = tuple(pod for pod in PODS if pod.uid in self.loaded)
         for name, route in self.routing.routes.items():
-            view = gateway_view(name, self.routing, self.clusters, pods, self.told)
+            view = gateway_view(name, self.routing, pods, self.told)
             if observed(view, route.arms):
                 assert all(dict(self.loaded[pod.uid].routing.routes[name].arms) == dict(route.arms) for pod in pods)
 
@@ -130,7 +130,7 @@ class History(RuleBasedStateMachine):
         assert self.routing is not None
         pods = tuple(pod for pod in PODS if pod.uid in self.loaded)
         for name in self.routing.routes:
-            view = gateway_view(name, self.routing, self.clusters, pods, self.told)
+            view = gateway_view(name, self.routing, pods, self.told)
             for loaded in self.loaded.values():
                 for arm in loaded.routing.routes[name].arms if name in loaded.routing.routes else ():
                     revision = arm_revision(arm)
