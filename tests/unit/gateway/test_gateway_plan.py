@@ -187,6 +187,16 @@ def test_an_external_in_use_keeps_the_address_that_it_was_chosen_with() -> None:
     assert plan_gateway([edited], world(on_desk, clusters, a=seen, b=seen)).clusters["chat"].externals == (DESK,)
 
 
+def test_an_external_that_a_pod_may_still_use_keeps_its_address() -> None:
+    clusters = {"chat": Clusters(revisions=frozenset({1}), externals=(DESK,))}
+    back, on_desk = routes(7, chat={"1": 10000}), routes(6, chat={"external/desk": 10000})
+    edited = wanted(status(stable=1), declared=spec(externals={"desk": "https://elsewhere.test/v1"}))
+    behind = world(back, clusters, a=report(back, clusters), b=report(on_desk, clusters))
+    assert plan_gateway([edited], behind).clusters["chat"].externals == (DESK,)
+    settled = world(back, clusters, a=report(back, clusters), b=report(back, clusters))
+    assert plan_gateway([edited], settled).clusters["chat"].externals != (DESK,)
+
+
 def test_an_external_that_nobody_uses_takes_its_new_address() -> None:
     clusters = {"chat": Clusters(revisions=frozenset({1}), externals=(DESK,))}
     seen = report(SERVING, clusters)
