@@ -143,7 +143,7 @@ CASES: tuple[Case, ...] = (
     denied("creates a pod with our labels", "root", create(at("pods"), bare_pod({"holdfast.dev/x": "y"})), PODS, POD_RESERVED),
     denied("takes the labels off", "dave", edit(engine_pod(), remove("/metadata/labels")), PODS, POD_PINNED),
     denied("relabels a pod", "operator", merge(engine_pod(), {"metadata": {"labels": {names.LABEL_REVISION: "2"}}}), PODS, POD_PINNED),
-    *(denied("lets a pod out", who, merge(engine_pod(), LET_OUT), PODS, POD_PINNED) for who in ("dave", "root", "argocd", "frank")),
+    *(denied("lets a pod out", who, merge(engine_pod(), LET_OUT), PODS, POD_PINNED) for who in ("dave", "root", "argocd", "frank", "the pods' maker")),
     allowed("lets a pod out", "operator", merge(engine_pod(), LET_OUT)),
     denied("lets a pod out in a word of its own", "operator", merge(
         engine_pod(), {"metadata": {"labels": {names.LABEL_FETCHING: "yes"}}}

@@ -148,6 +148,7 @@ def _people(world: World) -> None:
     bind_role(root, None, "impersonator", {"kind": "User", "name": "heidi"})
     world.people["heidi as alice"] = Rest.of(world.bed.user("heidi")).as_user("alice")
     world.people["root as the operator"] = root.as_user(OPERATOR)
+    world.people["the pods' maker"] = root.as_user("system:serviceaccount:kube-system:replicaset-controller")
     world.people["a certificate of the operator"] = Rest.of(world.bed.user(OPERATOR))
     for namespace, name, role, scope in ((TEAM, "bot", "holdfast-owner", TEAM), ("argocd", "argocd", "everything", None)):
         root.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}}).must()
