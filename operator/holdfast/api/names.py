@@ -34,10 +34,6 @@ COMPONENT_GATEWAY: Final = "gateway"
 COMPONENT_ROUTE: Final = "route"
 COMPONENT_WEIGHTS: Final = "weights"
 
-VERB_APPROVE: Final = "approve"
-VERB_FALLBACK: Final = "fallback"
-VERB_BREAK_GLASS: Final = "break-glass"
-
 NAME_MAX_LENGTH: Final = 40
 """Longest name of a ModelDeployment: child names add at most 23 characters and stay within a DNS label (RFC 1123, 63)."""
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from holdfast.cli.proposing import Known, Proposal
     from holdfast.cli.session import Session
 
-_SHORT: Final = 12
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 EXAMPLES: Final = (
