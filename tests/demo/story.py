@@ -24,6 +24,8 @@ _DENIED = "denied request"
 """What the API server says when a guard refused, and not when something else went wrong."""
 _SHARE_TOLERANCE = 0.06
 """By how much the measured share of users may miss a step: a few hundred users are placed by a hash."""
+_COUNTING_SECONDS = 240.0
+"""For the requests that a share is measured by: six seconds, and longer where the engine shares its processors."""
 _FALLBACK_SECONDS = 1.0
 """Within this time after the decision every gateway pod must obey it."""
 
@@ -158,12 +160,13 @@ class Story:
             return (at == percent * 100 and status["phase"] in ("Soaking", "AwaitingPromotion")) or at > percent * 100
 
         until(reached, what=f"the step of {percent} %")
-        counts = traffic.after_now(500)
+        counts = traffic.after_now(500, timeout=_COUNTING_SECONDS)
         users = len(set().union(*counts.users_by_revision.values()))
         share = counts.user_share("2")
-        self._tell.happened(f"step {percent} %: {share:.1%} of {users} users got revision 2, in {counts.sent} requests")
         still = self._team.status(NAME).get("candidate", {}).get("weightObserved") == percent * 100
         self._require(not still or abs(share - percent / 100) < _SHARE_TOLERANCE, f"the share of users is near {percent} %")
+        late = "" if still else "; on this machine the next step began before they were counted"
+        self._tell.happened(f"step {percent} %: {share:.1%} of {users} users got revision 2, in {counts.sent} requests{late}")
 
     def _promote(self, traffic: Traffic) -> None:
         self._tell.chapter("The owner promotes")

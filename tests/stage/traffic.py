@@ -98,7 +98,9 @@ class Traffic:
         deadline = since + timeout
         while len(found := self.answers(since)) < requests:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {requests} answers within {timeout:g} s")
+                raise TimeoutError(
+                    f"{len(found)} of {requests} answers came within {timeout:g} s; is the machine busy with something else?"
+                )
             self._stopping.wait(0.05)
         return _counted(found)
 
