@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
+from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus, Unused
 from holdfast.api.names import API_VERSION, Key, revision_name
 from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus, Render, ResolvedModel
 from holdfast.cli import objects
@@ -16,6 +16,7 @@ from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.domain import checks, defaults
 from holdfast.domain.pin import declared_digest, pin_digest, resolve_model
 from holdfast.domain.questions import questions
+from holdfast.domain.retention import named_by
 from holdfast.domain.snapshot import DeploymentView, Meta, RevisionView
 from holdfast.domain.texts import UnreadableError
 from holdfast.render import deployment as renderer
@@ -79,7 +80,7 @@ def chosen(subject: Subject, number: int | None) -> Object:
     return by_number[wanted]
 
 
-def render(deployment: Object, revision: ModelRevisionSpec, what: str) -> list[Object]:
+def render(subject: Subject, revision: ModelRevisionSpec, what: str) -> list[Object]:
     """Return the objects of a revision, in the order in which they are made.
 
     Without a uid (a file that was never applied) there are no owner references: only the API server can say it.
@@ -87,7 +88,10 @@ def render(deployment: Object, revision: ModelRevisionSpec, what: str) -> list[O
     Raises:
         CommandError: the spec cannot be read, or a newer Holdfast made the revision.
     """
-    view, spec = _view(deployment, what)
+    view, spec = _view(subject.deployment, what)
+    cache = spec.serving.cache if spec.serving is not None else None
+    others = subject.revisions if cache is not None and cache.unused is Unused.DELETE else ()
+    named = named_by([revision, *(stored(each) for each in others)])
     meta = Meta(
         key=Key(view.meta.key.namespace, revision_name(revision.deployment, revision.number)),
         uid="",
@@ -97,7 +101,7 @@ def render(deployment: Object, revision: ModelRevisionSpec, what: str) -> list[O
     )
     found = RevisionView(meta=meta, spec=revision, status=ModelRevisionStatus())
     try:
-        made = [*renderer.shared_objects(view), *renderer.engine_objects(view, found, defaults.replicas(spec))]
+        made = [*renderer.shared_objects(view, named), *renderer.engine_objects(view, found, defaults.replicas(spec))]
     except ValueError as error:
         raise CommandError(f"{what} cannot be rendered: {error}; use the holdfast of the operator's version") from error
     return made if view.meta.uid else [_unowned(each) for each in made]

@@ -1,11 +1,13 @@
 """Which files in the claim of a cache must stay: those that a ModelRevision names. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import rfc8785
 
 from holdfast.api.deployment import Unused
+from holdfast.api.revision import ModelRevisionSpec
 from holdfast.domain.artifacts import artifacts
 from holdfast.domain.snapshot import Snapshot
 
@@ -33,8 +35,14 @@ def named(snapshot: Snapshot) -> Named | None:
     known = {view.spec.number for view in snapshot.revisions}
     if not known or not _alive(snapshot) <= known:
         return None
-    digests = {artifact.source.manifest_digest for view in snapshot.revisions for artifact in artifacts(view.spec.model)}
-    return Named(revision=max(known), manifest_digests=tuple(sorted(digests)))
+    return named_by(view.spec for view in snapshot.revisions)
+
+
+def named_by(revisions: Iterable[ModelRevisionSpec]) -> Named:
+    """Return what revisions name; there must be one at least."""
+    specs = tuple(revisions)
+    digests = {artifact.source.manifest_digest for spec in specs for artifact in artifacts(spec.model)}
+    return Named(revision=max(spec.number for spec in specs), manifest_digests=tuple(sorted(digests)))
 
 
 def named_bytes(named: Named) -> bytes:

@@ -10,6 +10,7 @@ from huggingface_hub import close_session
 
 from builders import NAME, WEIGHTS_IMAGE
 from holdfast.api.deployment import ModelDeploymentStatus
+from holdfast.api.names import weights_named_name
 from holdfast.domain.snapshot import DeploymentView, RevisionView
 from holdfast.render.deployment import engine_objects, shared_objects
 from testbed.hub import Demo, HubServer, seed_demo
@@ -54,6 +55,16 @@ def test_json_is_a_list_that_kubectl_takes(cli: Cli, api: ApiStandIn) -> None:
     whole = json.loads(cli("render", NAME, "-o", "json").out)
     assert (whole["apiVersion"], whole["kind"]) == ("v1", "List")
     assert whole["items"] == as_the_operator_makes_it(api, 1)
+
+
+def test_what_must_stay_in_a_claim_is_what_all_revisions_name(cli: Cli, api: ApiStandIn) -> None:
+    revised(api, 1, "a")
+    revised(api, 2, "b")
+    deployed(api, serving={"cache": {"type": "PersistentVolumeClaim", "size": "1Gi", "unused": "Delete"}})
+    found = documents(cli("render", NAME, "--revision", "1").out)
+    (named,) = [each for each in found if each["kind"] == "ConfigMap" and each["metadata"]["name"] == weights_named_name(NAME)]
+    listed = json.loads(named["data"]["named.json"])
+    assert (listed["revision"], len(listed["manifestDigests"])) == (2, 2)
 
 
 def test_without_a_number_it_is_the_declared_revision(cli: Cli, api: ApiStandIn) -> None:

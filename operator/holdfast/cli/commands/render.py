@@ -101,7 +101,7 @@ def render(
             spec = rendering.proposed(
                 subject.deployment, what, endpoint=hub, environ=session.environ, weights_image=weights_image
             )
-    made = rendering.render(subject.deployment, spec, what)
+    made = rendering.render(subject, spec, what)
     if output is ObjectsForm.JSON:
         whole: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": made}
         session.terminal.data(whole, Output.JSON)
