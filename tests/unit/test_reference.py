@@ -1,17 +1,25 @@
 """The generated reference is current, and the list of errors is complete: nothing missing, nothing left over."""
 
 import ast
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import yaml
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
 from holdfast.api.crd import KINDS, object_schema
 from holdfast.api.crd_schema import walk
 from holdfast.api.reasons import Reason, RefusalReason
 from holdfast.api.reference import main, reference
+from holdfast.controller.queue import WorkQueue
+from holdfast.controller.upstream import UpstreamWatch
+from holdfast.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs/reference"
@@ -113,6 +121,23 @@ def template(node: ast.expr) -> str:
 def test_every_message_is_listed_with_cause_and_cure(title: str, said: list[str]) -> None:
     assert len(said) > 5
     assert sorted(listed(title)) == sorted({str(message) for message in said})
+
+
+def test_every_metric_is_listed_with_its_labels() -> None:
+    metrics = Metrics()
+    metrics.watch_queue(WorkQueue(clock=lambda: 0.0, rng=random.Random(0)))  # noqa: S311 - spreads delays, hides nothing
+    metrics.watch_upstream(cast("UpstreamWatch", SimpleNamespace(repositories=lambda: 0, overdue=lambda: 0.0)))
+    said = set()
+    for collector in metrics.registry._collector_to_names:
+        if isinstance(collector, MetricWrapperBase):
+            suffix = "_total" if isinstance(collector, Counter) else ""
+            labels = ",".join(collector._labelnames)
+            said.add(f"{collector._name}{suffix}" + (f"{{{labels}}}" if labels else ""))
+    page = (DOCS / "metrics.md").read_text()
+    listed = re.findall(r"^\| `(holdfast_[^`]+)` \|", page, re.MULTILINE)
+    assert len(said) > 15
+    assert sorted(listed) == sorted(said)
+    assert set(re.findall(r"holdfast_[a-z_]+", page)) <= {name.partition("{")[0] for name in said}
 
 
 def test_the_reference_of_the_api_is_the_generated_one(tmp_path: Path) -> None:
