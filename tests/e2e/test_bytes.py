@@ -3,7 +3,7 @@
 import base64
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ EXPECTED = {seed: hashlib.sha256(tiny_gguf(seed)["tiny.gguf"]).hexdigest() for s
 
 
 PART_BYTES = 300_000
+Change = Callable[[Team, Path], None]
 
 
 def hashes(team: Team, *, but: str = "", revision: int | None = None) -> set[str]:
@@ -175,9 +176,9 @@ class TestOtherBytes:
     def test_in_the_node_s_cache(
         self, bed: Testbed, team: Team, commits: tuple[str, str], engine: str, node_cache: tuple[Wire, Path], hub: HubServer
     ) -> None:
-        """When a pod is added, when one is restarted, and on a node that never looked at the cache.
+        """For a pod that is added without asking the Hub, for pods that start again, and on a node that never looked at the cache.
 
-        Each with one kind of change; `test_tamper` has all of them.
+        Each change is of one kind; `test_tamper` has all of them.
         """
         cache, folder = node_cache
         serve_first(team, commits[0], engine, serving={"cache": cache})
@@ -190,18 +191,20 @@ class TestOtherBytes:
             assert downloads == []
             (entry,) = folder.glob("sha256-*")
             entry.chmod(0o755)
-            for change, named in (
-                (_other_bytes, "tiny.gguf"),
-                (_extra_file, "extra.py"),
-                (_other_bytes_of_another_node, "tiny.gguf"),
-            ):
+            lie = OtherBytes(match="/cdn/", times=None)
+            changes: tuple[tuple[Change, str, tuple[AnyFault, ...]], ...] = (
+                (_other_bytes, "tiny.gguf", (lie,)),  # nothing good can be fetched instead, for as long as the Hub lies
+                (_extra_file, "extra.py", ()),
+                (_other_bytes_of_another_node, "tiny.gguf", ()),
+            )
+            for change, named, faults in changes:
                 victim, survivor = sorted(team.ready_pods(NAME), key=lambda pod: pod["metadata"]["name"])
                 change(team, entry)
-                with hub_that(hub, OtherBytes(match="/cdn/", times=None)):  # nothing good can be fetched instead
+                with hub_that(hub, *faults):
                     team.admin.run("delete", "pod", victim["metadata"]["name"], "--namespace", team.namespace, "--wait=false")
                     refused(team, named)
-                    only(traffic, "1")
                     assert [pod["metadata"]["uid"] for pod in team.ready_pods(NAME)] == [survivor["metadata"]["uid"]]
+                    only(traffic, "1")
                 team.wait_ready(NAME, 2)
                 until(lambda: team.condition(NAME, "Pinned").get("status") == "True", what="Pinned")
                 assert hashes(team, but=survivor["metadata"]["name"]) == {EXPECTED[0]}
