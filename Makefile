@@ -35,7 +35,7 @@ demo-down: $(STAMP) ## End the demo's cluster
 test: $(STAMP) programs ## Run every tier, in lanes side by side; the first failure ends it
 	@MAKE='$(MAKE)' $(BIN)/python -m lanes
 
-test-unit: $(STAMP) ## Builders, policies and decisions; seconds
+test-unit: $(STAMP) ## Each part by itself, without a cluster; some minutes
 	@$(PYTEST) tests/unit
 test-model: $(STAMP) ## The promises under any order of events, kills and faults
 	@$(PYTEST) tests/model

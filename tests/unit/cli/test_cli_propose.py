@@ -337,7 +337,7 @@ spec:
     ) -> None:
         path = tmp_path / "chat.yaml"
         manifest = self.manifest(pinned)
-        content = {"nested": "[" * 5000 + "]" * 5000, "binary": "\udcff"}.get(str(content), content)
+        content = {"nested": "[" * 600 + "]" * 600, "binary": "\udcff"}.get(str(content), content)
         if content == "twice":
             content = f"{manifest}---\n{manifest}"
         elif content == "anchored":
