@@ -16,7 +16,7 @@ from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus
 from holdfast.api.names import revision_name
 from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus
 from holdfast.cli.cluster import Cluster
-from holdfast.cli.exits import CommandError
+from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.malformed import finding
 from holdfast.domain.pin import pin_digest
 
@@ -124,6 +124,12 @@ def revision_of(cluster: Cluster, deployment_name: str, number: int, digest: str
             "the operator is not done, or somebody else wrote there; look again"
         )
     return found
+
+
+def without_revision(found: Deployment) -> CommandError:
+    """Return what to say of a ModelDeployment that nothing was made of yet."""
+    why = found.status.message or "the operator has not looked at it"
+    return CommandError(f"{found.name} has no revision yet: {why}", ExitCode.NOT_FOUND)
 
 
 def _read(model: type[_Model], value: object, what: str, *, strict: bool) -> _Model:

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import yaml
 
 import builders
@@ -251,10 +252,16 @@ def test_history_outlives_the_deployment(cli: Cli, api: ApiStandIn) -> None:
     assert found["revisions"][1]["decisions"][0]["by"] == "alice@example.com"
 
 
-def test_a_deployment_without_a_revision_has_no_history(cli: Cli, api: ApiStandIn) -> None:
-    deployed(api, ModelDeploymentStatus(phase=Phase.PENDING))
-    result = cli("history", states.NAME)
-    assert (result.code, result.err) == (3, "error: support-chat has no revision yet\n")
+@pytest.mark.parametrize("command", ["history", "diff"])
+@pytest.mark.parametrize(
+    ("message", "why"), [("the Hub is asked", "the Hub is asked"), (None, "the operator has not looked at it")]
+)
+def test_a_deployment_without_a_revision_is_told_with_the_reason(
+    cli: Cli, api: ApiStandIn, command: str, message: str | None, why: str
+) -> None:
+    deployed(api, ModelDeploymentStatus(phase=Phase.PENDING, message=message))
+    result = cli(command, states.NAME)
+    assert (result.code, result.err) == (3, f"error: support-chat has no revision yet: {why}\n")
 
 
 def test_a_rejected_proposal_says_how_to_go_on(cli: Cli, api: ApiStandIn) -> None:

@@ -4,7 +4,6 @@ from typing import Final
 
 import typer
 
-from holdfast.cli.exits import CommandError
 from holdfast.cli.options import Context, Kubeconfig, Name, Namespace, OutputForm, Verbose
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
@@ -37,7 +36,7 @@ def diff(
         found = objects.deployment(cluster.deployment(name))
         request, stable = found.status.request, found.status.stable
         if request is None and stable is None:
-            raise CommandError(f"{name} has no revision yet: {found.status.message or 'the operator has not looked at it'}")
+            raise objects.without_revision(found)
         if request is None or (stable is not None and request.digest == stable.digest):
             if output is Output.TEXT:
                 session.terminal.line(f"nothing is proposed: revision {stable.revision if stable else '?'} serves")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.cli.options import Context, Kubeconfig, Name, Namespace, OutputForm, Verbose
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output, Terminal
@@ -38,8 +37,7 @@ def history(
     with session.cluster(kubeconfig=kubeconfig, context=context, namespace=namespace) as cluster:
         revisions = [objects.revision(raw) for raw in cluster.revisions(name)]
         if not revisions:
-            cluster.deployment(name)  # fails when there is no such deployment either
-            raise CommandError(f"{name} has no revision yet", ExitCode.NOT_FOUND)
+            raise objects.without_revision(objects.deployment(cluster.deployment(name)))
     revisions.sort(key=lambda revision: revision.spec.number)
     if output is Output.TEXT:
         _show(session.terminal, revisions)
