@@ -9,6 +9,7 @@ from holdfast.cli import words
 from holdfast.cli.objects import Deployment
 from holdfast.cli.terminal import Terminal
 from holdfast.domain import defaults
+from holdfast.domain.approvals import last_known_good
 from holdfast.domain.lookup import BUSY
 from holdfast.domain.pin import short_digest
 
@@ -60,7 +61,26 @@ def waits_for(found: Deployment) -> str:
 
 
 def advice(found: Deployment, program: str) -> list[str]:
-    """Return the commands that make sense now."""
+    """Return the commands that make sense now; the way out is always among them, if there is one."""
+    way_out = [f"{program} fallback {found.name} -n {found.namespace}{_to(found)}"] if _may_fall_back(found) else []
+    return [*_next_steps(found, program), *way_out]
+
+
+def _may_fall_back(found: Deployment) -> bool:
+    return found.status.phase is not Phase.FALLBACK and (last_known_good(found.status) is not None or bool(_externals(found)))
+
+
+def _to(found: Deployment) -> str:
+    """Return the option that is needed where there is no last known good revision."""
+    return "" if last_known_good(found.status) is not None else f" --to external/{_externals(found)[0]}"
+
+
+def _externals(found: Deployment) -> list[str]:
+    declared = found.spec.fallback if found.spec is not None else None
+    return [external.name for external in (declared.external or ())] if declared is not None else []
+
+
+def _next_steps(found: Deployment, program: str) -> list[str]:
     status, name = found.status, f"{found.name} -n {found.namespace}"
     rejected = status.request is not None and status.request.state is RequestState.REJECTED
     match status.phase:

@@ -62,7 +62,20 @@ def test_one_deployment_is_shown_with_everything_that_is_needed_to_decide(cli: C
         "what you can do now",
         "holdfast approve support-chat -n team-a",
         "holdfast abort support-chat -n team-a",
+        "holdfast fallback support-chat -n team-a",
     ]
+
+
+def test_the_way_out_is_shown_wherever_there_is_one(cli: Cli, api: ApiStandIn) -> None:
+    states.stable(api)
+    assert "    holdfast fallback support-chat -n team-a\n" in cli("status", states.NAME).out
+    states.fallen_back(api)
+    assert "holdfast fallback" not in cli("status", states.NAME).out
+    states.proposed_first(api)
+    assert "holdfast fallback" not in cli("status", states.NAME).out
+    external = {"external": [{"name": "general-api", "url": "https://api.example.com/v1"}]}
+    deployed(api, ModelDeploymentStatus(phase=Phase.STABLE), fallback=external)
+    assert "    holdfast fallback support-chat -n team-a --to external/general-api\n" in cli("status", states.NAME).out
 
 
 def test_what_moved_upstream_can_be_proposed(cli: Cli, api: ApiStandIn) -> None:
