@@ -8,7 +8,7 @@ by our label) is left alone and reported. Somebody who may create objects in the
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,7 +89,14 @@ class Children:
         self._verified: dict[Name, tuple[str, str, str]] = {}
         self._contested: dict[Name, tuple[str, str]] = {}
 
-    async def match(self, desired: Sequence[Manifest], *, by: QueueKey, owner: Owner | None) -> Matched:
+    async def match(
+        self,
+        desired: Sequence[Manifest],
+        *,
+        by: QueueKey,
+        owner: Owner | None,
+        pressing: Callable[[], bool] = lambda: False,
+    ) -> Matched:
         """Make the live objects match the desired ones.
 
         Workloads come after everything else, and only if nothing else is in the way: a pod must not run behind a Service that is
@@ -99,6 +106,7 @@ class Children:
             desired: whole manifests; their owner reference is added here.
             by: the key that is being reconciled.
             owner: who owns them; None for the objects of a gateway, which belong to their namespace.
+            pressing: whether something else is urgent now. What comes back is then about the children until there.
 
         Raises:
             Transient: the API server could not be asked.
@@ -110,6 +118,8 @@ class Children:
             kind = kinds.of(manifest)
             if kind in kinds.WORKLOADS and hindered:
                 continue
+            if pressing():
+                break
             result += await self._match_one(kind, _owned(manifest, owner), by, owner)
             if kind not in kinds.WORKLOADS:
                 hindered = bool(result.conflicts or result.waiting)

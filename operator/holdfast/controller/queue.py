@@ -154,6 +154,15 @@ class WorkQueue:
         if again is not None:
             self.add(key, again)
 
+    def is_pressing(self, key: QueueKey) -> bool:
+        """Say whether something urgent came for a key since whoever works on it looked at it."""
+        return self._again.get(key) is Priority.HIGH
+
+    def looked(self, key: QueueKey) -> None:
+        """Take that whoever works on the key looks at it anew: what was urgent until now is seen."""
+        if self.is_pressing(key):
+            del self._again[key]
+
     def next_due(self) -> float | None:
         """Return when, by the clock, the next timer is due."""
         while self._heap and self._timers.get(self._heap[0].key) is not self._heap[0]:

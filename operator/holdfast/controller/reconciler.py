@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from holdfast.api import names
@@ -110,6 +111,7 @@ class Reconciler:
     async def _visit(self, key: Key) -> None:
         lost_races = 0
         for _ in range(_STEPS):
+            self._queue.looked(key)
             snapshot = self._look(key)
             if snapshot is None:
                 self._forget(key)
@@ -162,6 +164,8 @@ class Reconciler:
             return None
         before = self._matched.get(key, Matched())
         matched = await self._match(key, snapshot, plan)
+        if matched is None:
+            return None
         self._matched[key] = replace(matched, changed=False)
         return plan if plan.write is None and not matched.news(before) else None
 
@@ -218,18 +222,22 @@ class Reconciler:
         told = snapshot.deployment.status.conditions or []
         return key not in self._matched and any(condition.type is ConditionType.STALLED for condition in told)
 
-    async def _match(self, key: Key, snapshot: Snapshot, plan: Plan) -> Matched:
+    async def _match(self, key: Key, snapshot: Snapshot, plan: Plan) -> Matched | None:
+        """Make the children match, and take away what has no role; return None if something urgent cut that short."""
         deployment = snapshot.deployment
         if deployment.meta.deleting:
             return Matched()
         await self._make_sure(key, snapshot, plan)
         owner = Owner(key=key, uid=deployment.meta.uid)
         result = Matched()
+        pressing = partial(self._queue.is_pressing, key)  # a person may have decided meanwhile
         groups = self._desired(snapshot, plan) if deployment.spec is not None else []
         for objects, missing in groups:
             if missing is not None:
                 result += Matched(refused=(((kinds.MODEL_REVISION, key), missing),))
-            result += await self._children.match(objects, by=key, owner=owner)
+            result += await self._children.match(objects, by=key, owner=owner, pressing=pressing)
+            if pressing():
+                return None
         for child in self._snapshots.owned(deployment):
             if not child.deleting and (child.revision in plan.remove or _is_over(child, plan, groups)):
                 await self._children.remove(child.kind, child.key, uid=child.uid)

@@ -72,3 +72,31 @@ async def serving_in_trouble(cluster: FakeCluster) -> None:
     process = await started(cluster)
     await process.settle(run_engines)
     assert "Stalled=NameConflict" in texts(cluster)
+
+
+async def test_a_fallback_waits_for_one_child_that_is_being_made_and_not_for_all(cluster: FakeCluster) -> None:
+    """A webhook that hangs holds up each of them for many seconds."""
+    process = await serving(cluster)
+    declare_external(cluster)
+    await process.settle(run_engines)
+    for kind in (kinds.SERVICE, kinds.NETWORK_POLICY, kinds.CONFIG_MAP):
+        for key in [key for key in cluster.every(kind) if key.namespace == NAMESPACE]:
+            cluster.remove(kind, key)
+    before = len(cluster.writes())
+
+    def decide_meanwhile(call: Call) -> None:
+        if (
+            call.verb == "create"
+            and call.kind in kinds.CHILDREN
+            and cluster.read(kinds.MODEL_APPROVAL, Key(NAMESPACE, "out")) is None
+        ):
+            fall_back(cluster)
+            process.hear()
+
+    cluster.before_call = decide_meanwhile
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Fallback"
+    written = cluster.writes()[before:]
+    assert written[0].verb == "create"
+    assert written[1] == Call("update", kinds.MODEL_DEPLOYMENT, KEY, "status")
+    assert [call.verb for call in written].count("create") > 3, "the others are made after it"

@@ -203,3 +203,25 @@ def test_a_scrape_in_a_thread_of_its_own_may_ask_while_the_queue_changes(queue: 
         thread.join()
         sys.setswitchinterval(before)
     assert failures == []
+
+
+def test_what_is_urgent_for_a_key_under_work_is_pressing_until_it_is_looked_at(queue: WorkQueue) -> None:
+    queue.add(A)
+    assert queue.pop() == A
+    queue.add(A)
+    assert not queue.is_pressing(A)
+    queue.add(A, Priority.HIGH)
+    assert queue.is_pressing(A)
+    queue.looked(A)
+    assert not queue.is_pressing(A)
+    queue.done(A)
+    assert queue.pop() is None, "it was looked at since"
+
+
+def test_what_came_after_the_look_is_done_once_more(queue: WorkQueue) -> None:
+    queue.add(A)
+    assert queue.pop() == A
+    queue.looked(A)
+    queue.add(A, Priority.HIGH)
+    queue.done(A)
+    assert queue.pop() == A
