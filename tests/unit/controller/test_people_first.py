@@ -100,3 +100,27 @@ async def test_a_fallback_waits_for_one_child_that_is_being_made_and_not_for_all
     assert written[0].verb == "create"
     assert written[1] == Call("update", kinds.MODEL_DEPLOYMENT, KEY, "status")
     assert [call.verb for call in written].count("create") > 3, "the others are made after it"
+    assert set(process.outcomes) == {"Settled"}
+
+
+async def test_what_was_known_of_children_is_not_forgotten_when_a_decision_cuts_a_visit_short(cluster: FakeCluster) -> None:
+    """Else the engine behind somebody else's Service would count as ready for a moment."""
+    process = await serving(cluster)
+    declare_external(cluster)
+    cluster.remove(kinds.SERVICE, Key(NAMESPACE, f"{NAME}-1"))
+    cluster.put(kinds.SERVICE, {"metadata": {"namespace": NAMESPACE, "name": f"{NAME}-1"}, "spec": {"selector": {"app": "evil"}}})
+    await process.settle(run_engines)
+    assert "Stalled=NameConflict" in texts(cluster)
+    cluster.remove(kinds.SERVICE, Key(NAMESPACE, NAME))
+    seen: list[list[str]] = []
+
+    def decide_meanwhile(call: Call) -> None:
+        seen.append(texts(cluster))
+        if call == Call("create", kinds.SERVICE, Key(NAMESPACE, NAME)):
+            fall_back(cluster)
+            process.hear()
+
+    cluster.before_call = decide_meanwhile
+    await process.settle(run_engines)
+    assert status(cluster)["phase"] == "Fallback"
+    assert all("Stalled=NameConflict" in each for each in seen)
