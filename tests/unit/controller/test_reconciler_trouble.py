@@ -202,7 +202,7 @@ async def test_a_refusal_in_other_words_each_time_is_tried_once_a_minute_and_no_
     assert f"request {refused - 1}" in str(status(cluster)["conditions"]), "what is told is at most a minute old"
 
 
-async def test_a_refused_revision_is_told_where_people_look_and_holds_nobody_up(cluster: FakeCluster) -> None:
+async def test_a_refused_revision_is_told_where_people_look_until_it_is_made(cluster: FakeCluster) -> None:
     """As by a quota of objects: a new revision is made of each model that anybody proposes."""
     process = await serving(cluster)
     refusing = True
@@ -212,7 +212,7 @@ async def test_a_refused_revision_is_told_where_people_look_and_holds_nobody_up(
             cluster.inject("before", Rejected("exceeded quota: revisions"), verb="create", kind=kinds.MODEL_REVISION)
 
     cluster.before_call = refuse
-    declare(cluster, "b", fallback={"external": [{"name": "provider", "url": "https://api.example/v1"}]})
+    declare(cluster, "b")
     await process.settle(run_engines)
     stalled = [each["message"] for each in status(cluster)["conditions"] if each["type"] == "Stalled"]
     assert stalled == ["exceeded quota: revisions"]
