@@ -27,10 +27,11 @@ from holdfast.probes import Health
 from holdfast.render import deployment as renderer
 from holdfast.settings import OperatorSettings, SettingsError
 from holdfast.sources.gateway import GatewayPoller
-from holdfast.sources.hub import HubResolver, read_token
+from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_upstream import HubUpstream
 from holdfast.sources.registry_access import RegistryAccess
 from holdfast.sources.registry_credentials import operator_credentials
+from holdfast.sources.token_file import read_token
 
 logger = logging.getLogger(__name__)
 

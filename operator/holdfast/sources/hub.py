@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final, TypeVar
 
 from holdfast.api.found import Found, Question
@@ -25,16 +24,6 @@ logger = logging.getLogger(__name__)
 _REGISTRY_SECONDS: Final = 3.0
 
 _T = TypeVar("_T")
-
-
-def read_token(path: Path | None) -> str | None:
-    """Return the token in a file; None without a file or when it is empty or not there. Read at each use: tokens are rotated."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="ascii").strip() or None
-    except FileNotFoundError:
-        return None
 
 
 class HubResolver:

@@ -123,6 +123,10 @@ def _transport_errors(work: _Work) -> Generator[None]:
         yield
     except httpx2.TimeoutException as error:
         raise SourceUnavailableError(f"{work.endpoint} did not answer within {work.limits.request_seconds:g} s") from error
+    except httpx2.LocalProtocolError:  # its text holds the header that is wrong, the token's among them
+        raise SourceUnavailableError(
+            f"{work.endpoint} cannot be asked: the request has a header that HTTP cannot carry"
+        ) from None
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
         raise SourceUnavailableError(f"{work.endpoint} cannot be reached: {error or type(error).__name__}") from error
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from holdfast.sources.hub_errors import HubError
 from holdfast.sources.hub_files import HubFiles
 from holdfast.sources.ranges import Ranges
+from holdfast.sources.token_file import read_token
 from holdfast.weights.artifacts import Access, HubOrigin, OciOrigin
 from holdfast.weights.errors import WeightsUnavailableError
 from holdfast.weights.partial import PartialFile
@@ -34,7 +34,11 @@ def bring(
     transfer = Transfer(ranges, progress, hold=hold, jitter=jitter)
     if isinstance(origin, HubOrigin):
         # The token of the Hub is for whoever is asked: with a mirror, that is the mirror alone.
-        server = HubFiles(access.mirror or origin.endpoint, origin.repository, origin.commit, read_token(access.token_file))
+        try:
+            token = read_token(access.token_file)
+        except HubError as error:
+            raise WeightsUnavailableError(str(error)) from error
+        server = HubFiles(access.mirror or origin.endpoint, origin.repository, origin.commit, token)
         transfer.run([(each, server.place(each.file.path)) for each in partials])
         return
     # Imported here: it takes a moment, and most models come from a Hub.
@@ -59,21 +63,3 @@ def bring(
     transfer.run([(each, artifact.place(each.file.sha256, each.file.path)) for each in itself])
     if packed:
         Archives(artifact, ranges, packed, progress, hold=hold).run([layer for layer in layers if layer.archive])
-
-
-def read_token(path: Path | None) -> str | None:
-    """Return the token in a file; None without a file or when it is empty or not there.
-
-    Raises:
-        WeightsUnavailableError: it is no token.
-        OSError: it cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        token = path.read_bytes().strip()
-    except FileNotFoundError:
-        return None
-    if not token.isascii() or not token.decode("ascii").isprintable():
-        raise WeightsUnavailableError(f"{path}: the file of the token holds something else than a token")
-    return token.decode("ascii") or None

@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from holdfast.api.model import HuggingFaceSource
 from holdfast.api.reasons import Reason
 from holdfast.sources.hub import HubResolver
 from holdfast.sources.hub_errors import HubError
+from holdfast.sources.token_file import read_token
 from testbed.hub import Drop, Gone, HubServer, OtherBytes, RateLimited, Slow, Stall, Status, Truncate
 from testbed.hub.faults import AnyFault
 from unit.hub_source.conftest import REPOSITORY, asking
@@ -116,6 +120,36 @@ async def test_an_invalid_token_is_forbidden(hub: HubServer, commit: str) -> Non
     assert error.reason is Reason.SOURCE_FORBIDDEN
     assert "hf_nobody" not in str(error)
     await resolver.close()
+
+
+@pytest.mark.parametrize("content", [b"hf_secret\nhf_other", b"hf secret", b"\xffhf_secret", "hf_s\u00e9cret".encode()])
+async def test_a_file_that_holds_no_token_is_said_to_and_not_shown(
+    hub: HubServer, commit: str, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    resolver = HubResolver(hub.url, token=partial(read_token, file))
+    error = await refused(resolver, commit)
+    assert error.reason is Reason.SOURCE_FORBIDDEN
+    assert f"{file}: the file of the token holds something else than a token" in str(error)
+    assert "hf_s" not in str(error)
+    await resolver.close()
+
+
+async def test_a_header_that_http_cannot_carry_is_not_shown(hub: HubServer, commit: str) -> None:
+    resolver = HubResolver(hub.url, token=lambda: "hf_secret\nhf_other")
+    error = await refused(resolver, commit)
+    assert error.reason is Reason.SOURCE_UNAVAILABLE
+    assert "hf_secret" not in "".join(traceback.format_exception(error))
+    await resolver.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n"])
+def test_without_a_token_nobody_is_asked_in_a_name(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    assert read_token(file) is None
 
 
 @pytest.mark.parametrize("path", ["a\u202eb.json", "e\u0301.json"])
