@@ -12,10 +12,10 @@ REASON_MAX_LENGTH: Final = 1024
 """As the kind has it (`api.approval`), said before anything is asked."""
 
 
-def _name(value: str | None) -> str | None:
+def object_name(value: str | None) -> str | None:
     """Refuse what cannot name an object (RFC 1123): an empty one, as of an unset variable, would mean all of them."""
     if value is not None and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", value):
-        raise typer.BadParameter(f"{value!r} is not a name; write that of a ModelDeployment, such as support-chat")
+        raise typer.BadParameter(f"{value!r} is not a name; write lower-case letters, digits and dashes, such as support-chat")
     return value
 
 
@@ -28,7 +28,11 @@ def _reason(value: str | None) -> str | None:
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="Name of the ModelDeployment.", autocompletion=deployment_names, show_default=False, callback=_name
+        metavar="NAME",
+        help="Name of the ModelDeployment.",
+        autocompletion=deployment_names,
+        show_default=False,
+        callback=object_name,
     ),
 ]
 OptionalName = Annotated[
@@ -38,7 +42,7 @@ OptionalName = Annotated[
         help="Name of the ModelDeployment; without it, all of the namespace.",
         autocompletion=deployment_names,
         show_default=False,
-        callback=_name,
+        callback=object_name,
     ),
 ]
 Namespace = Annotated[

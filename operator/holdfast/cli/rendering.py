@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from holdfast.api.deployment import ModelDeploymentSpec, ModelDeploymentStatus, Unused
 from holdfast.api.names import API_VERSION, Key, revision_name
 from holdfast.api.revision import ModelRevisionSpec, ModelRevisionStatus, Render, ResolvedModel
-from holdfast.cli import objects
+from holdfast.cli import malformed, naming, objects
+from holdfast.cli.endpoints import token_of
 from holdfast.cli.exits import CommandError, ExitCode
 from holdfast.domain import checks, defaults
 from holdfast.domain.pin import declared_digest, pin_digest, resolve_model
@@ -51,14 +52,18 @@ def read(text: str, what: str) -> Subject:
 
     try:
         found = [item for document in yaml.safe_load_all(text) for item in _items(document)]
+    except RecursionError as error:
+        raise CommandError(f"{what} is not YAML that can be read: it is nested too deeply", ExitCode.USAGE) from error
     except yaml.YAMLError as error:
-        raise CommandError(f"{what} is no YAML: {' '.join(str(error).split())}", ExitCode.USAGE) from error
+        raise CommandError(f"{what} is not YAML: {' '.join(str(error).split())[:500]}", ExitCode.USAGE) from error
     ours = [item for item in found if item.get("apiVersion") == API_VERSION and item.get("kind") in _KINDS]
     deployments = [item for item in ours if item["kind"] == _KINDS[0]]
     if len(deployments) != 1:
         raise CommandError(f"{what} holds {len(deployments)} objects of kind ModelDeployment; give one", ExitCode.USAGE)
     name = _name(deployments[0], what)
-    revisions = [item for item in ours if item["kind"] == _KINDS[1] and (item.get("spec") or {}).get("deployment") == name]
+    revisions = [item for item in ours if item["kind"] == _KINDS[1] and _part(item, "spec").get("deployment") == name]
+    if not all(isinstance(_part(item, "spec").get("number"), int) for item in revisions):
+        raise CommandError(f"{what}: a ModelRevision of {name} has no spec.number", ExitCode.USAGE)
     return Subject(deployment=deployments[0], revisions=tuple(revisions))
 
 
@@ -70,7 +75,7 @@ def chosen(subject: Subject, number: int | None) -> Object:
     """
     by_number = {item["spec"]["number"]: item for item in subject.revisions}
     name = subject.deployment["metadata"]["name"]
-    desired = ((subject.deployment.get("status") or {}).get("desired") or {}).get("revision")
+    desired = _part(_part(subject.deployment, "status"), "desired").get("revision")
     wanted = number if number is not None else desired if desired in by_number else max(by_number, default=None)
     if wanted is None:
         raise CommandError(f"{name} has no revision yet; holdfast status {name} says why", ExitCode.NOT_FOUND)
@@ -133,7 +138,8 @@ def proposed(
     except ValidationError as error:
         told = "--weights-image is an image by its digest: registry/name@sha256:…, without a tag"
         raise CommandError(told, ExitCode.USAGE) from error
-    resolver = HubResolver(endpoint, token=lambda: environ.get("HF_TOKEN") or None, registries=access_of_user(environ))
+    token = token_of(environ)
+    resolver = HubResolver(endpoint, token=lambda: token, registries=access_of_user(environ))
     resolved = asyncio.run(_resolved(name, spec, resolver))
     return ModelRevisionSpec(
         deployment=name,
@@ -166,13 +172,11 @@ async def _resolved(name: str, spec: ModelDeploymentSpec, resolver: HubResolver)
 
 
 def _view(raw: Object, what: str) -> tuple[DeploymentView, ModelDeploymentSpec]:
-    metadata: Mapping[str, Any] = raw.get("metadata") or {}
+    metadata = _part(raw, "metadata")
     try:
         spec = ModelDeploymentSpec.parse(raw.get("spec"))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in ("spec", *first["loc"]))
-        raise CommandError(f"{what} cannot be understood: {place}: {first['msg']}", ExitCode.USAGE) from error
+        raise CommandError(f"{what} cannot be understood: {malformed.finding(error, 'spec')}", ExitCode.USAGE) from error
     meta = Meta(
         key=Key(str(metadata.get("namespace") or "default"), _name(raw, what)),
         uid=str(metadata.get("uid") or ""),
@@ -184,10 +188,19 @@ def _view(raw: Object, what: str) -> tuple[DeploymentView, ModelDeploymentSpec]:
 
 
 def _name(raw: Object, what: str) -> str:
-    name = (raw.get("metadata") or {}).get("name")
+    name = _part(raw, "metadata").get("name")
     if not isinstance(name, str) or not name:
         raise CommandError(f"{what}: the ModelDeployment has no metadata.name", ExitCode.USAGE)
+    found = naming.problem(name)
+    if found:
+        raise CommandError(f"{what}: metadata.name {name!r}: {found}", ExitCode.USAGE)
     return name
+
+
+def _part(raw: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """Return an object's part by its name; nothing where there is none or something else stands."""
+    found = raw.get(field)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _items(document: object) -> Iterable[Object]:

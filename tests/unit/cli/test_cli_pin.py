@@ -218,6 +218,12 @@ def test_a_name_that_the_cluster_would_refuse_is_refused_here(bare_cli: Cli, dem
     assert (result.code, result.out) == (2, "")
 
 
+def test_a_namespace_that_cannot_be_is_refused(bare_cli: Cli) -> None:
+    result = bare_cli("pin", GGUF, "-n", "Bad NS")
+    assert (result.code, result.out) == (2, "")
+    assert "is not a name" in result.err
+
+
 @pytest.mark.parametrize("repository", ["tiny-chat", "a/b/c", "https://huggingface.co/a/b", "a/b@", "", "@main"])
 def test_what_is_no_repository_is_a_wrong_call(bare_cli: Cli, repository: str) -> None:
     result = bare_cli("pin", repository)

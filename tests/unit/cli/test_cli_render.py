@@ -19,6 +19,7 @@ from unit.cli.api_stand_in import ApiStandIn
 from unit.cli.conftest import Cli, deployed, revised
 
 Object = dict[str, Any]
+DECLARED = "{apiVersion: holdfast.dev/v1alpha1, kind: ModelDeployment, metadata: {name: chat}}"
 KINDS = ["Service", "NetworkPolicy", "ConfigMap", "Service", "NetworkPolicy", "Deployment"]
 
 
@@ -90,7 +91,7 @@ def test_the_same_objects_come_from_a_file(cli: Cli, api: ApiStandIn, bare_cli: 
     [
         (("render",), 2, "give the NAME of a ModelDeployment or a file with -f, and not both"),
         (("render", NAME, "-f", "x.yaml"), 2, "and not both"),
-        (("render", "-f", "no-such-file"), 2, "no-such-file cannot be read: No such file or directory"),
+        (("render", "-f", "no-such-file"), 3, "cannot read no-such-file: No such file or directory"),
         (("render", NAME, "--revision", "7"), 3, f"{NAME} has no revision 7; there are: 1"),
         (("render", "other"), 3, "other"),
     ],
@@ -114,9 +115,16 @@ def test_a_deployment_without_a_revision_says_where_to_look(cli: Cli, api: ApiSt
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "is no YAML"),
+        ("{", "is not YAML"),
         ("kind: ConfigMap", "holds 0 objects of kind ModelDeployment"),
+        ("[" * 3000, "nested too deeply"),
         ("apiVersion: holdfast.dev/v1alpha1\nkind: ModelDeployment", "has no metadata.name"),
+        ("apiVersion: holdfast.dev/v1alpha1\nkind: ModelDeployment\nmetadata: 7", "has no metadata.name"),
+        ("apiVersion: holdfast.dev/v1alpha1\nkind: ModelDeployment\nmetadata: {name: chat-1}", "would be the name of a revision"),
+        (
+            "\n---\n".join((DECLARED, "{apiVersion: holdfast.dev/v1alpha1, kind: ModelRevision, spec: {deployment: chat}}")),
+            "a ModelRevision of chat has no spec.number",
+        ),
         ("apiVersion: holdfast.dev/v1alpha1\nkind: ModelDeployment\nmetadata: {name: chat}", "the file has no ModelRevision"),
     ],
 )
@@ -126,6 +134,12 @@ def test_a_file_without_a_model_is_refused(bare_cli: Cli, tmp_path: Path, text: 
     result = bare_cli("render", "-f", str(file))
     assert (result.code, result.out) == (2, "")
     assert told in result.err
+
+
+def test_the_name_is_one_that_an_object_can_have(cli: Cli) -> None:
+    result = cli("render", "Not A Name")
+    assert (result.code, result.out) == (2, "")
+    assert "is not a name" in result.err
 
 
 def test_a_revision_that_is_not_what_its_digest_says_is_not_rendered(cli: Cli, api: ApiStandIn) -> None:
@@ -159,6 +173,18 @@ def test_a_declaration_is_resolved_and_rendered_before_it_is_applied(bare_cli: C
     assert all("ownerReferences" not in each["metadata"] for each in found)
     weights, *_ = found[-1]["spec"]["template"]["spec"]["initContainers"]
     assert weights["image"] == WEIGHTS_IMAGE
+
+
+def test_a_token_that_is_none_is_refused_and_not_shown(bare_cli: Cli, demo: Demo, tmp_path: Path) -> None:
+    file = tmp_path / "model.json"
+    file.write_text(
+        bare_cli("pin", "holdfast/tiny-chat-GGUF", "--image", "registry.example/engine@sha256:" + "e" * 64, "-o", "json").out
+    )
+    bare_cli.environ["HF_TOKEN"] = "hf_secret\nhf_other"
+    result = bare_cli("render", "-f", str(file), "--weights-image", WEIGHTS_IMAGE)
+    assert (result.code, result.out) == (2, "")
+    assert "HF_TOKEN has a space" in result.err
+    assert "hf_secret" not in result.err
 
 
 def test_lists_of_files_that_the_operator_refuses_are_refused_in_its_words(bare_cli: Cli, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from holdfast.cli.endpoints import Endpoint, hub_of
-from holdfast.cli.options import Verbose
+from holdfast.cli.options import Verbose, object_name
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
 
@@ -138,7 +138,14 @@ def pin(
     ] = None,
     namespace: Annotated[
         str | None,
-        typer.Option("--namespace", "-n", metavar="NAMESPACE", show_default=False, help="Namespace to write into the manifest."),
+        typer.Option(
+            "--namespace",
+            "-n",
+            metavar="NAMESPACE",
+            callback=object_name,
+            show_default=False,
+            help="Namespace to write into the manifest.",
+        ),
     ] = None,
     endpoint: Endpoint = None,
     output: Annotated[

@@ -10,7 +10,7 @@ import typer
 from holdfast.cli.completion import deployment_names
 from holdfast.cli.endpoints import Endpoint, hub_of
 from holdfast.cli.exits import CommandError, ExitCode
-from holdfast.cli.options import Context, Kubeconfig, Namespace, Verbose
+from holdfast.cli.options import Context, Kubeconfig, Namespace, Verbose, object_name
 from holdfast.cli.session import session_of
 from holdfast.cli.terminal import Output
 
@@ -35,9 +35,10 @@ def render(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             help="Name of the ModelDeployment in the cluster.",
             autocompletion=deployment_names,
+            callback=object_name,
             show_default=False,
         ),
     ] = None,
@@ -115,4 +116,4 @@ def _text(path: str) -> str:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise CommandError(f"{path} cannot be read: {why}", ExitCode.USAGE) from error
+        raise CommandError(f"cannot read {path}: {why}", ExitCode.NOT_FOUND) from error
