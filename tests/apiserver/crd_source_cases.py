@@ -174,6 +174,12 @@ def _volume(place: Place) -> Iterator[Case]:
         place(VOLUME | {"claimName": "team.models"}),
         place(VOLUME | {"claimName": "Models"}),
     )
+    yield one(
+        "ModelDeployment",
+        "the claims holdfast-weights-NAME are caches, whose files go with their revisions; name a claim of your own",
+        place(VOLUME | {"claimName": "weights-of-ours"}),
+        place(VOLUME | {"claimName": "holdfast-weights-chat"}),
+    )
     yield Case(
         kind="ModelDeployment",
         message="a folder of a volume is named by its relative path, without an empty part, . or ..",

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from holdfast.api.crd_rule import BAD_PATH, Rule, regex
+from holdfast.api.crd_rule import BAD_PATH, Rule, regex, text
+from holdfast.api.names import weights_claim_name
 
 COMMIT: Final = "^[0-9a-f]{40}$"
 SHA256: Final = "^sha256:[0-9a-f]{64}$"
@@ -104,6 +105,12 @@ def _source(path: str, pattern: str) -> tuple[Rule, ...]:
             message="a volume is pinned by its list of files; write manifestDigest: sha256:… of it",
             field=".manifestDigest",
             states=("manifestDigest",),
+        ),
+        Rule(
+            path=f"{path}.volume.claimName",
+            expression=f"!self.startsWith({text(weights_claim_name(''))})",
+            message="the claims holdfast-weights-NAME are caches, whose files go with their revisions; name a claim of your own",
+            reason="FieldValueForbidden",
         ),
         Rule(
             path=f"{path}.volume.path",
