@@ -22,8 +22,9 @@ FALLBACK = {"standbyReplicas": 0}
 MODEL = "holdfast/tiny-chat"
 ADAPTER = "polite"
 DRAFTED = "vllm:spec_decode_num_draft_tokens_total"
-_READ_METRICS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
-
+METRICS = ("vllm:num_requests_running", "vllm:time_to_first_token_seconds_bucket", "vllm:request_success_total")
+"""Those that are read."""
+_READ = "import sys, urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8000' + sys.argv[1]).read().decode())"
 
 Files = Mapping[str, bytes]
 
@@ -71,15 +72,31 @@ def is_pinned(source: Wire, files: Files) -> None:
     }
 
 
-def answer(team: Team, name: str, *, digest: str) -> str:
-    """Return what revision 1 says under a model name, with the fingerprint of its digest."""
+def asked(team: Team, name: str, **fields: object) -> tuple[int, Wire]:
+    """Ask through the gateway; return the status and the body of what revision 1 says."""
     with team.url(NAME) as url:
-        code, headers, body = ask_once(url, host=team.host(NAME), model=name)
-    assert code == 200, body
+        code, headers, body = ask_once(url, host=team.host(NAME), model=name, fields=fields)
     assert headers["x-holdfast-revision"] == "1"
-    found = json.loads(body)
-    assert (found["model"], found["system_fingerprint"]) == (name, short_digest(digest))
-    return str(found["choices"][0]["message"]["content"])
+    return code, json.loads(body)
+
+
+def answer(team: Team, name: str, *, digest: str) -> str:
+    """Return what revision 1 says under a model name: twice the same, with the fingerprint of its digest."""
+    said = set()
+    for _ in range(2):
+        code, found = asked(team, name, max_tokens=32)
+        assert (code, found["model"], found["system_fingerprint"]) == (200, name, short_digest(digest)), found
+        said.add(found["choices"][0]["message"]["content"])
+    (content,) = said
+    assert content
+    return str(content)
+
+
+def read(bed: Testbed, team: Team, path: str) -> str:
+    """Read from the engine itself, in its pod."""
+    (pod,) = team.ready_pods(NAME)
+    engine = ("--namespace", team.namespace, pod["metadata"]["name"], "--container=engine")
+    return bed.kubectl.run("exec", *engine, "--", "python3", "-c", _READ, path)
 
 
 @pytest.mark.timeout(1800)
@@ -101,9 +118,12 @@ def test_serves_tries_and_promotes_with_vllm(bed: Testbed, team: Team, hub: HubS
     team.must("approve", NAME, "--yes", "--reason", "first")
     digest = team.wait_phase(NAME, "Stable", timeout=400)["stable"]["digest"]
     assert answer(team, NAME, digest=digest) != answer(team, ADAPTER, digest=digest)
-    (pod,) = team.ready_pods(NAME)
-    engine = ("--namespace", team.namespace, pod["metadata"]["name"], "--container=engine")
-    metrics = bed.kubectl.run("exec", *engine, "--", "python3", "-c", _READ_METRICS)
+    assert asked(team, "other")[0] == 404
+    assert asked(team, NAME, logprobs=True)[1]["choices"][0]["logprobs"]["content"]
+    assert json.loads(read(bed, team, "/version")) == {"version": "0.32.0"}
+    metrics = read(bed, team, "/metrics")
+    assert [name for name in METRICS if f"{name}{{" not in metrics] == []
+    assert f'model_name="{NAME}"' in metrics
     drafted = [line for line in metrics.splitlines() if line.startswith(DRAFTED)]
     assert drafted
     assert float(drafted[0].split()[-1]) > 0

@@ -10,9 +10,9 @@ from lanes.run import run
 
 # The beds wait for pods most of the time, and the others compute. The longest tier has a lane of its own.
 LANES = (
-    ("lint", "test-unit", "test-model"),
+    ("lint", "test-unit", "test-model", "test-kopf"),
     ("test-apiserver", "test-testbed", "test-e2e-vllm"),
-    ("test-e2e", "test-kopf"),
+    ("test-e2e",),
 )
 
 

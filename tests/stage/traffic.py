@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -164,12 +164,24 @@ def _counted(answers: list[Answer]) -> Counts:
 
 
 def ask_once(
-    url: str, *, host: str, model: str, path: str = "/v1/chat/completions", user: str = "user-0"
+    url: str,
+    *,
+    host: str,
+    model: str,
+    path: str = "/v1/chat/completions",
+    user: str = "user-0",
+    fields: Mapping[str, object] | None = None,
 ) -> tuple[int, dict[str, str], str]:
-    """Send one request; return status, headers and body."""
+    """Send one request, with further fields if any; return status, headers and body."""
 
     async def send() -> tuple[int, dict[str, str], str]:
-        body = {"model": model, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8, "temperature": 0}
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": "hello"}],
+            "max_tokens": 8,
+            "temperature": 0,
+            **(fields or {}),
+        }
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             session.post(f"{url}{path}", json=body, headers={"host": host, "x-user-id": user}) as response,

@@ -32,15 +32,13 @@ class Pod:
     def json(self, path: str) -> Any:
         return json.loads(self.get(path))
 
-    def post(self, path: str, body: Mapping[str, object]) -> Any:
-        request = urllib.request.Request(f"http://{self.address}:{PORT}{path}", json.dumps(body).encode(), method="POST")
+    def chat(self) -> Any:
+        body = {"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8, "temperature": 0}
+        request = urllib.request.Request(
+            f"http://{self.address}:{PORT}/v1/chat/completions", json.dumps(body).encode(), method="POST"
+        )
         request.add_header("Content-Type", "application/json")
         return json.loads(self._ask(request))
-
-    def chat(self, *, model: str = "chat", tokens: int = 8) -> Any:
-        messages = [{"role": "user", "content": "hello"}]
-        body = {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0}
-        return self.post("/v1/chat/completions", body)
 
     def run(self, *command: str) -> str:
         return self.bed.kubectl.run("exec", "--namespace", NAMESPACE, self.name, "--", *command)
