@@ -23,10 +23,10 @@ from holdfast.cluster.kinds import Kind
 from holdfast.controller.observer import Observer, Outcome
 from holdfast.controller.queue import WorkQueue
 from holdfast.controller.upstream import UpstreamWatch
+from holdfast.domain import drift
 
 _SERIES: Final = 5000
 """ModelDeployments with series of their own; those beyond are counted by phase only, so that Prometheus is not flooded."""
-_DRIFTS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED)
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG: Final = (1, 10, 60, 600, 3600, 4 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600)
 
@@ -62,7 +62,9 @@ class Metrics(Observer):
         )
         self._weights = self._counter("holdfast_weights_failures", "Pods whose weights were refused or missing.", "reason")
         self._quarantined = self._counter("holdfast_drift_pods", "Pods that were taken out of traffic.", "reason")
-        self._drift = self._gauge("holdfast_drift", "1 while a pod is not what was approved.", "namespace", "name", "reason")
+        self._drift = self._gauge(
+            "holdfast_drift", "1 while a pod or its files are not what was approved.", "namespace", "name", "reason"
+        )
         self._phases = self._gauge("holdfast_deployments", "ModelDeployments by phase.", "phase")
         self._phase = self._gauge(
             "holdfast_deployment_phase", "1 for the phase that a ModelDeployment is in.", "namespace", "name", "phase"
@@ -188,7 +190,7 @@ class Metrics(Observer):
     def _drifts(self, key: Key, status: ModelDeploymentStatus | None) -> None:
         found = (each for each in (status.conditions or [] if status is not None else []) if each.type is ConditionType.PINNED)
         pinned = next(found, None)
-        now = pinned.reason if pinned is not None and pinned.status == "False" and pinned.reason in _DRIFTS else None
+        now = pinned.reason if pinned is not None and pinned.status == "False" and pinned.reason in drift.REASONS else None
         before = self._drifted.pop(key, None)
         if now is not None:
             self._drifted[key] = now

@@ -3,6 +3,7 @@
 import random
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from prometheus_client import generate_latest
@@ -10,9 +11,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from holdfast import metrics as metrics_module
 from holdfast.api.decision import FallbackTargetType, Gate
-from holdfast.api.deployment import FallbackStatus, ModelDeploymentStatus, UpstreamFinding, UpstreamSource, UpstreamStatus
+from holdfast.api.deployment import (
+    Condition,
+    FallbackStatus,
+    ModelDeploymentStatus,
+    UpstreamFinding,
+    UpstreamSource,
+    UpstreamStatus,
+)
 from holdfast.api.names import Key
-from holdfast.api.reasons import Phase, Reason, RefusalReason
+from holdfast.api.reasons import ConditionType, Phase, Reason, RefusalReason
 from holdfast.cluster import kinds
 from holdfast.controller.queue import WorkQueue
 from holdfast.metrics import Metrics
@@ -68,6 +76,25 @@ def test_a_fallback_that_ended_is_no_longer_active(metrics: Metrics) -> None:
     metrics.deployment(KEY, in_phase(Phase.FALLBACK, fallback=True))
     metrics.deployment(KEY, in_phase(Phase.STABLE))
     assert samples(metrics, "holdfast_fallback_active") == {}
+
+
+def pinned(status: Literal["True", "False"], reason: Reason) -> ModelDeploymentStatus:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    said = Condition(type=ConditionType.PINNED, status=status, last_transition_time=at, reason=reason, message="")
+    return ModelDeploymentStatus(phase=Phase.STABLE, conditions=[said])
+
+
+@pytest.mark.parametrize("reason", [Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED, Reason.WEIGHTS_MISMATCH])
+def test_what_is_not_as_approved_has_a_series_until_it_is(metrics: Metrics, reason: Reason) -> None:
+    metrics.deployment(KEY, pinned("False", reason))
+    assert samples(metrics, "holdfast_drift") == {("chat", "ns", reason): 1}
+    metrics.deployment(KEY, pinned("True", Reason.VERIFIED))
+    assert samples(metrics, "holdfast_drift") == {}
+
+
+def test_files_that_cannot_be_had_are_no_drift(metrics: Metrics) -> None:
+    metrics.deployment(KEY, pinned("False", Reason.WEIGHTS_UNAVAILABLE))
+    assert samples(metrics, "holdfast_drift") == {}
 
 
 def test_beyond_a_number_deployments_are_counted_and_have_no_series(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ _PARTS: Final = ("image", "command", "args", "env", "envFrom", "volumeMounts", "
 """Fields of a container that decide what runs in it. An admission webhook can change each of them."""
 _OF_POD: Final = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "securityContext", "ephemeralContainers")
 _USES: Final = ".uses"
-_REASONS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED, Reason.WEIGHTS_MISMATCH)
+REASONS: Final = (Reason.ENGINE_MISMATCH, Reason.POD_DRIFTED, Reason.WEIGHTS_MISMATCH)
+"""Of the condition `Pinned` while something is not what was approved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def told(snapshot: Snapshot) -> tuple[Reason, str] | None:
 def read(annotation: str) -> tuple[Reason, str]:
     """Read what `Drift.text` wrote, or a person."""
     head, _, message = annotation.partition(": ")
-    return (Reason(head), message) if message and head in _REASONS else (Reason.POD_DRIFTED, annotation)
+    return (Reason(head), message) if message and head in REASONS else (Reason.POD_DRIFTED, annotation)
 
 
 def _found(snapshot: Snapshot) -> Iterator[tuple[PodView, Reason, str]]:
