@@ -19,14 +19,14 @@ from holdfast.weights.seals import Seals
 from stage.team import Team, Wire
 from stage.wait import until
 from testbed import Testbed
-from testbed.hub import AnyFault, Drop, HubServer, OtherBytes, Stall, Truncate
+from testbed.hub import AnyFault, HubServer, OtherBytes, Slow, Truncate
 from testbed.models import tiny_gguf
 
 REPOSITORY = "holdfast/tiny-chat-GGUF"
 EXPECTED = {seed: hashlib.sha256(tiny_gguf(seed)["tiny.gguf"]).hexdigest() for seed in (0, 1)}
 
 
-PART_BYTES = 300_000
+PART_BYTES = 60_000
 Change = Callable[[Team, Path], None]
 
 
@@ -156,8 +156,9 @@ class TestOtherBytes:
             with hub_that(hub, Truncate(match="/cdn/", times=None)):
                 replace_pod(team, 2)
                 too_few = refused(team, "tiny.gguf", unlike=other)
-            cut_off = (Drop(match="/cdn/", times=2, after_bytes=PART_BYTES), Stall(match="/cdn/", skip=2, times=None))
-            with hub_that(hub, *cut_off):
+            with hub_that(
+                hub, Slow(match="/cdn/", times=None, bytes_per_second=15_000)
+            ):  # the pod that goes may still ask as well
                 pod = replace_pod(team, 2)
                 part = until(lambda: _part(bed, pod), what="a part of the model")
                 assert reach(team, pod, "weights", hub.url) == "reached"
@@ -242,9 +243,9 @@ class TestOtherBytes:
 
 
 def _part(bed: Testbed, pod: Wire) -> Path | None:
-    """Return what a fetch that was cut off has of the model so far."""
+    """Return what a fetch has of the model so far, once that is something."""
     found = volume(bed, pod, "weights").glob(".incoming-*/files/tiny.gguf")
-    return next((path for path in found if path.stat().st_size == PART_BYTES), None)
+    return next((path for path in found if path.stat().st_size >= PART_BYTES), None)
 
 
 def _other_bytes(team: Team, entry: Path) -> None:
