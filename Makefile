@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
 STAMP := $(VENV)/.installed
+CACHE := $(or $(HOLDFAST_CACHE),$(HOME)/.cache/holdfast)
 
 .PHONY: help
 help: ## List the targets
@@ -62,7 +63,7 @@ programs: $(STAMP) # the test bed's programs; from the cache once they are built
 lint: $(STAMP) ## Style, types and the arrows between the folders
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy operator tests
+	@$(BIN)/mypy --cache-dir $(CACHE)/mypy operator tests
 	@$(BIN)/lint-imports --no-cache
 format: $(STAMP) ## Format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
