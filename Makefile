@@ -32,7 +32,7 @@ demo: $(STAMP) ## Watch Holdfast do its job on a real cluster that is made on th
 demo-down: $(STAMP) ## End the demo's cluster
 	@$(BIN)/python -m demo --down
 
-.PHONY: test test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-vllm
+.PHONY: test test-unit test-model test-kopf test-apiserver test-testbed test-e2e test-e2e-tamper test-e2e-vllm
 test: $(STAMP) programs ## Run every tier, in lanes side by side; the first failure ends it
 	@MAKE='$(MAKE)' $(BIN)/python -m lanes
 
@@ -47,7 +47,9 @@ test-apiserver: $(STAMP) programs ## CRDs, guards and the operator against a rea
 test-testbed: $(STAMP) programs ## The test bed itself: start, end, clean-up, images
 	@$(PYTEST) tests/testbed_tests
 test-e2e: $(STAMP) programs ## A real node, real engines, a real gateway
-	@$(PYTEST) tests/e2e -m "not vllm"
+	@$(PYTEST) tests/e2e -m "not vllm and not tamper"
+test-e2e-tamper: $(STAMP) programs ## The tamper table: every way of bytes into a pod, every way in which they may be others
+	@$(PYTEST) tests/e2e -m tamper
 test-e2e-vllm: $(STAMP) programs ## The same with vLLM (an image of 1.9 GB)
 	@$(PYTEST) tests/e2e -m vllm
 

@@ -30,6 +30,8 @@ from stage.wait import until
 from testbed import Testbed, images
 from testbed.hub import Drop, HubServer, Stall
 
+pytestmark = pytest.mark.tamper
+
 Object = dict[str, Any]
 FRESH, RESUMED, HIT, RESTART = "fresh fetch", "resumed fetch", "cache hit", "restart"
 OTHER_NODE, VOLUME, OCI = "second node", "pre-filled volume", "OCI volume"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from lanes.run import run
 
-# The beds wait for pods most of the time, and the others compute. The longest tier has a lane of its own, and goes first.
-LONGEST = "test-e2e"
+# The beds wait for pods most of the time, and the others compute. The longest tier has a lane of its own.
 LANES = (
-    (LONGEST,),
-    ("test-apiserver", "test-testbed"),
+    ("test-e2e",),
+    ("test-apiserver", "test-testbed", "test-e2e-tamper"),
     ("lint", "test-unit", "test-kopf"),
     ("test-e2e-vllm", "test-model"),
 )
@@ -23,12 +22,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this ends what it started as well
     make = os.environ.get("MAKE", "make")
     with tempfile.TemporaryDirectory(prefix="holdfast-lanes-") as folder:
-        return run([[(tier, _command(make, tier)) for tier in lane] for lane in LANES], Path(folder))
-
-
-def _command(make: str, tier: str) -> list[str]:
-    whole = [make, "--no-print-directory", tier]
-    return whole if tier == LONGEST else ["nice", "-n", "5", *whole]
+        return run([[(tier, [make, "--no-print-directory", tier]) for tier in lane] for lane in LANES], Path(folder))
 
 
 if __name__ == "__main__":
